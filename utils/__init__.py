@@ -1,0 +1,1 @@
+"""What the course's notebooks import: models, activations, probes, metrics, splits, plots, datasets."""
