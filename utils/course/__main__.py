@@ -1,0 +1,95 @@
+"""The command line: `python -m utils.course build | check | progress | doctor`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. 0: fine; 1: something to mend (a failed check, a stale notebook); 2: bad input."""
+    options = _parser().parse_args(arguments)
+    from utils.course.lessons import LessonError
+    from utils.course.submissions import UnreadableSubmission
+
+    try:
+        return options.run(options)
+    except (LessonError, UnreadableSubmission) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m utils.course", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    build = commands.add_parser("build", help="write the notebooks from their sources")
+    build.add_argument("lessons", nargs="*", metavar="LESSON", help="lessons or chapters; default: all")
+    build.add_argument(
+        "--check", action="store_true", help="write nothing; fail where a notebook is out of date"
+    )
+    build.add_argument("--force", action="store_true", help="execute even where the source has not changed")
+    build.set_defaults(run=_build)
+
+    check = commands.add_parser("check", help="run a lesson's checks on a notebook or .py file")
+    check.add_argument("lesson", metavar="LESSON", help="ch1_probing_basics/part2_fit_probes, or a chapter")
+    check.add_argument(
+        "--learner", type=Path, metavar="FILE", help="your notebook or .py; default: the solutions"
+    )
+    check.add_argument(
+        "--isolated", action="store_true", help="run the learner's code in a process of its own"
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.add_argument("--watch", action="store_true", help="check again whenever the file is saved")
+    check.set_defaults(run=_check)
+
+    commands.add_parser("progress", help="exercises done, borrowed, open; time left").set_defaults(
+        run=_progress
+    )
+    commands.add_parser("doctor", help="can this machine run the course?").set_defaults(run=_doctor)
+    return parser
+
+
+def _build(options: argparse.Namespace) -> int:
+    from utils.course.lessons import all_lessons, find_lessons
+    from utils.course.notebooks import build, problems
+
+    chosen = [lesson for name in options.lessons for lesson in find_lessons(name)] or all_lessons()
+    if options.check:
+        found = [problem for lesson in chosen for problem in problems(lesson)]
+        print("\n".join(found) or f"{len(chosen)} lessons are up to date.")
+        return 1 if found else 0
+    for lesson in chosen:
+        print(f"{lesson.slug} …", end=" ", flush=True)
+        run = build(lesson, options.force)
+        print("up to date" if run is None else f"{run.seconds:.0f} s, {run.peak_megabytes} MB at most")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from utils.course.terminal import check_command, watch
+
+    if options.watch and options.learner is None:
+        print("error: --watch needs --learner FILE", file=sys.stderr)
+        return 2
+    if options.watch:
+        return watch(options.lesson, options.learner, options.isolated)
+    return check_command(options.lesson, options.learner, options.isolated, options.json)
+
+
+def _progress(options: argparse.Namespace) -> int:
+    from utils.course.progress import print_table
+
+    print_table()
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from utils.course.doctor import report
+
+    return report()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What a learner reads after a check: as text in a terminal, as HTML in a notebook."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from utils.course.diagnosis import Diagnosis
+from utils.course.runner import CheckResult
+
+PRINTED_LINES = 8
+
+# Translucent colours and the surrounding text colour: legible on light and dark alike.
+GOOD, BAD, NOTE = "#2e9d5b", "#d1495b", "#b8860b"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of one exercise's checks, with what to do next."""
+
+    exercise: str
+    results: Sequence[CheckResult]
+    diagnosis: Diagnosis | None
+    next_step: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.results) and all(result.outcome == "passed" for result in self.results)
+
+    def as_dict(self) -> dict:
+        """The form that `--json` prints."""
+        return {
+            "passed": self.passed,
+            "mistake": self.diagnosis.mistake if self.diagnosis else None,
+            "diagnosis": self.diagnosis.text if self.diagnosis else None,
+            "checks": [
+                {"name": r.name, "purpose": r.purpose, "outcome": r.outcome, "message": r.message}
+                for r in self.results
+            ],
+        }
+
+    def __str__(self) -> str:
+        lines = [self._headline()]
+        for result in self.results:
+            lines.append(f"  {'✓' if result.outcome == 'passed' else '✗'} {result.purpose}")
+            if result.message:
+                lines.append(f"      {result.message}")
+        if self._printed():
+            lines += ["  your code printed:", *(f"      {line}" for line in self._printed())]
+        if self.diagnosis:
+            lines.append(f"  Diagnosis: {self.diagnosis.text}")
+        if self.next_step:
+            lines.append(f"  → {self.next_step}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        colour = GOOD if self.passed else BAD
+        rows = "".join(_row(result) for result in self.results)
+        parts = [f'<div style="font-weight:600;margin-bottom:4px">{escape(self._headline())}</div>', rows]
+        if self._printed():
+            text = escape("\n".join(self._printed()))
+            parts.append(
+                f'<div style="margin-top:6px">Your code printed:<pre style="margin:2px 0 0 1.6em">{text}</pre></div>'
+            )
+        if self.diagnosis:
+            parts.append(
+                f'<div style="margin-top:8px;padding:6px 10px;border-left:3px solid {NOTE};background:{NOTE}1f">'
+                f"<b>Diagnosis.</b> {_inline_code(self.diagnosis.text)}</div>"
+            )
+        if self.next_step:
+            parts.append(f'<div style="margin-top:8px;opacity:.85">→ {_inline_code(self.next_step)}</div>')
+        return (
+            f'<div style="border-left:4px solid {colour};background:{colour}14;padding:10px 14px;margin:6px 0;'
+            f'max-width:820px;line-height:1.45;border-radius:0 4px 4px 0">{"".join(parts)}</div>'
+        )
+
+    def _headline(self) -> str:
+        good = sum(result.outcome == "passed" for result in self.results)
+        if self.passed:
+            return f"{self.exercise} · all {good} checks passed"
+        return f"{self.exercise} · {good} of {len(self.results)} checks passed"
+
+    def _printed(self) -> list[str]:
+        # Every check prints alike, so the first that printed will do.
+        text = next((result.printed for result in self.results if result.printed.strip()), "")
+        lines = text.rstrip().splitlines()
+        return [*lines[:PRINTED_LINES], "…"] if len(lines) > PRINTED_LINES else lines
+
+
+def _row(result: CheckResult) -> str:
+    good = result.outcome == "passed"
+    mark = f'<span style="color:{GOOD if good else BAD};font-weight:700">{"✓" if good else "✗"}</span>'
+    message = (
+        f'<div style="margin-left:1.6em;font-family:monospace;font-size:.92em;white-space:pre-wrap;opacity:.9">'
+        f"{escape(result.message)}</div>"
+        if result.message
+        else ""
+    )
+    return f"<div>{mark}&ensp;{_inline_code(result.purpose)}</div>{message}"
+
+
+def _inline_code(text: str) -> str:
+    """Escaped HTML in which `backticks` become code."""
+    parts = escape(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))

@@ -1,0 +1,170 @@
+"""A learner's work, read from a notebook or a .py file without running anything but definitions.
+
+What comes along: imports, functions, classes, and assignments whose right side calls nothing (constants, type
+aliases). What stays behind, each with a note: loading a model, plotting, checks, magics, shell escapes. A function
+is known by its name, and the last definition of a name wins.
+"""
+
+import ast
+import json
+import linecache
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+
+SIZE_LIMIT = 50 << 20
+
+
+class UnreadableSubmission(Exception):
+    """The file is no notebook or Python source; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One top-level statement's source, the file or cell it is from, and its first line there."""
+
+    source: str
+    name: str
+    line: int
+
+
+@dataclass
+class Submission:
+    """The definitions of one file, in order, and notes on what was left out."""
+
+    name: str
+    chunks: list[Chunk]
+    notes: list[str] = field(default_factory=list)
+
+    def namespace(self) -> dict:
+        """Execute the definitions. One that fails is noted and skipped: it must not cost the others."""
+        module: dict = {"__name__": "submission"}
+        for number, chunk in enumerate(self.chunks):
+            filename = f"<{chunk.name} · {number}>"
+            padded = "\n" * (chunk.line - 1) + chunk.source
+            # Registered with linecache so that tracebacks and inspect.getsource can show the learner's lines.
+            linecache.cache[filename] = (len(padded), None, padded.splitlines(keepends=True), filename)
+            try:
+                exec(compile(padded, filename, "exec"), module)
+            except Exception as error:
+                self.notes.append(f"{chunk.name}, line {chunk.line}: {type(error).__name__}: {error}")
+        module.pop("__builtins__", None)
+        return module
+
+
+def read_submission(path: Path) -> Submission:
+    """The definitions in a .ipynb or .py file. Raises UnreadableSubmission with one clear line."""
+    try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise UnreadableSubmission(f"{path.name} is larger than {SIZE_LIMIT >> 20} MB")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UnreadableSubmission(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableSubmission(f"{path.name} is not UTF-8 text: save it again as UTF-8") from error
+    if path.suffix == ".ipynb":
+        return _from_notebook(path.name, text)
+    if path.suffix == ".py":
+        return _from_python(path.name, text)
+    raise UnreadableSubmission(f"{path.name}: expected a notebook (.ipynb) or a Python file (.py)")
+
+
+def _from_python(name: str, text: str) -> Submission:
+    try:
+        return _definitions(name, ast.parse(text), text, name)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UnreadableSubmission(f"{name}: {describe_syntax_error(error)}") from error
+
+
+def _from_notebook(name: str, text: str) -> Submission:
+    try:
+        notebook = nbformat.reads(text, as_version=4)
+        cells = [(str(cell.cell_type), str(cell.source)) for cell in notebook.cells]
+    except Exception as error:
+        reason = "it is not JSON" if _not_json(text) else f"{type(error).__name__}"
+        raise UnreadableSubmission(f"{name} is not a notebook: {reason}") from error
+    submission = Submission(name, [])
+    number = 0
+    for kind, source in cells:
+        if kind != "code":
+            continue
+        number += 1
+        place = f"code cell {number}"
+        try:
+            clean = without_magics(source, place, submission.notes)
+            part = _definitions(name, ast.parse(clean), clean, place)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            submission.notes.append(f"{place}: {describe_syntax_error(error)}; the cell was left out")
+            continue
+        submission.chunks += part.chunks
+        submission.notes += part.notes
+    return submission
+
+
+def _not_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def without_magics(source: str, place: str, notes: list[str]) -> str:
+    """The cell with `%magic`, `!shell` and `?help` lines blanked, so that line numbers stay."""
+    first = next((line for line in source.splitlines() if line.strip()), "")
+    if first.startswith("%%") and not first.startswith(("%%time", "%%capture")):
+        notes.append(f"{place}: left out ({first.split()[0]})")
+        return ""
+    lines = []
+    for line in source.splitlines():
+        if re.match(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)", line):
+            notes.append(f"{place}: left out `{line.strip()[:60]}`")
+            # `pass`, not nothing: the magic may be all that a block holds.
+            lines.append(line[: len(line) - len(line.lstrip())] + "pass")
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _definitions(name: str, tree: ast.Module, source: str, place: str) -> Submission:
+    submission = Submission(name, [])
+    lines = source.splitlines(keepends=True)
+    for node in tree.body:
+        if _is_definition(node):
+            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+            text = "".join(lines[first - 1 : node.end_lineno])
+            # A statement that shares its line with another is cut out alone.
+            shared = any(
+                other is not node
+                and other.lineno <= (node.end_lineno or 0)
+                and (other.end_lineno or 0) >= first
+                for other in tree.body
+            )
+            submission.chunks.append(Chunk(ast.unparse(node) if shared else text, place, first))
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            submission.notes.append(
+                f"{place}, line {node.lineno}: `{ast.unparse(node)[:60]}` was not run: only definitions are"
+            )
+    return submission
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return True
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return True
+    if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        named = all(isinstance(t, (ast.Name, ast.Tuple)) for t in targets)
+        active = (ast.Call, ast.Await, ast.Yield, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+        return named and not any(isinstance(part, active) for part in ast.walk(node.value))
+    return False
+
+
+def describe_syntax_error(error: BaseException) -> str:
+    """One line: what Python could not read, and where."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"line {error.lineno}: {error.msg}"
+    return f"Python cannot read it ({type(error).__name__}: {error})"
