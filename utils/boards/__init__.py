@@ -1,0 +1,1 @@
+"""Othello and chess: their rules, random games, and the sequence models trained on them."""
