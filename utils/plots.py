@@ -1,12 +1,9 @@
-"""The course's figures. Every function returns a plotly figure: end a cell with it.
+"""The course's figures. Every function returns a plotly figure (`token_weights` HTML): end a cell with it.
 
-One look for all: transparent ground with mid-grey text and grid, so that a figure reads on a white page and
-on a dark one, and colours that colour-blind readers can tell apart (Okabe & Ito 2008, the blue lightened
-for dark pages). Nothing here changes plotly's own defaults. Numbers go in as short lists, not arrays: plotly
-would write arrays in base64, which older notebook renderers cannot read.
+Numbers go in as short lists, not arrays: plotly would write arrays in base64, which older notebook renderers
+cannot read.
 """
 
-import html
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -15,37 +12,22 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-INK = "#808080"
-GRID = "rgba(128,128,128,0.25)"
-COLOURS = ("#1A80BF", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-CLEAR = "rgba(0,0,0,0)"
-AXIS = {
-    "gridcolor": GRID,
-    "linecolor": GRID,
-    "zeroline": False,
-    "automargin": True,
-    "title": {"standoff": 12},
-}
-UNUSED_BUTTONS = ["sendcharttocloud", "lasso", "select", "zoom", "pan", "zoomin", "zoomout", "autoscale"]
-DASHES = ("dash", "dot", "dashdot", "longdash")
+from utils.plot_points import pca_scatter, tradeoff, world_map
+from utils.plot_style import COLOURS, DASHES, INK, dress, plain, require_shape, short
+from utils.plot_text import parse_tree, token_weights
 
-TEMPLATE = go.layout.Template(
-    layout={
-        "width": 720,
-        "height": 420,
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
-        "colorway": COLOURS,
-        "font": {"color": INK, "size": 13},
-        "title": {"x": 0.02, "xanchor": "left", "font": {"size": 16}},
-        "margin": {"l": 70, "r": 30, "t": 70, "b": 60},
-        "xaxis": AXIS,
-        "yaxis": AXIS,
-        "modebar": {"bgcolor": CLEAR, "color": GRID, "activecolor": INK, "remove": UNUSED_BUTTONS},
-        "legend": {"bgcolor": CLEAR},
-        "hoverlabel": {"align": "left"},
-    }
-)
+__all__ = [
+    "bars_with_floor",
+    "heatmap",
+    "layer_sweep",
+    "parse_tree",
+    "pca_scatter",
+    "token_weights",
+    "tradeoff",
+    "world_map",
+]
+
+FLOOR_MARKS = ("line-ns", "diamond-open", "x-thin", "circle-open")
 
 
 def layer_sweep(
@@ -77,23 +59,22 @@ def layer_sweep(
     ends: dict[str, tuple[float, str]] = {}
     for index, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[index % len(COLOURS)]
-        _require_shape(f"scores[{name!r}]", curve, (len(layers),))
+        require_shape(f"scores[{name!r}]", curve, (len(layers),))
         if name in bands:
             lower, upper = (np.asarray(edge, dtype=float) for edge in bands[name])
-            _require_shape(f"bands[{name!r}]", np.stack([lower, upper]), (2, len(layers)))
+            require_shape(f"bands[{name!r}]", np.stack([lower, upper]), (2, len(layers)))
             figure.add_trace(_band(layers, lower, upper, colour, name))
         line = {"name": name, "mode": "lines+markers", "line_color": colour, "marker_size": 5}
-        figure.add_trace(go.Scatter(x=layers, y=_short(curve), **line))
+        figure.add_trace(go.Scatter(x=layers, y=short(curve), **line))
         ends[name] = (float(curve[-1]), colour)
     for index, (name, level) in enumerate(floors.items()):
         height = np.asarray(level, dtype=float)
         height = np.full(len(layers), height) if height.ndim == 0 else height
-        _require_shape(f"floors[{name!r}]", height, (len(layers),))
+        require_shape(f"floors[{name!r}]", height, (len(layers),))
         dash = {"color": INK, "dash": DASHES[index % len(DASHES)], "width": 1.5}
-        figure.add_trace(go.Scatter(x=layers, y=_short(height), name=name, mode="lines", line=dash))
+        figure.add_trace(go.Scatter(x=layers, y=short(height), name=name, mode="lines", line=dash))
         ends[name] = (float(height[-1]), INK)
-    figure.update_layout(template=TEMPLATE, title_text=_wrapped(title), showlegend=False)
-    figure.update_layout(xaxis_title="layer", yaxis_title=ylabel)
+    dress(figure, title, "layer", ylabel)
     edges = [np.ravel(np.asarray(edge, dtype=float)) for band in bands.values() for edge in band]
     _label_line_ends(
         figure, ends, np.concatenate([*curves.values(), *edges, [end for end, _ in ends.values()]])
@@ -104,7 +85,7 @@ def layer_sweep(
 def _band(x: list[int], lower: np.ndarray, upper: np.ndarray, colour: str, name: str) -> go.Scatter:
     return go.Scatter(
         x=[*x, *reversed(x)],
-        y=[*_short(upper), *reversed(_short(lower))],
+        y=[*short(upper), *reversed(short(lower))],
         fill="toself",
         fillcolor=colour,
         opacity=0.2,
@@ -129,95 +110,118 @@ def _label_line_ends(figure: go.Figure, ends: Mapping[str, tuple[float, str]], s
     figure.update_layout(margin_r=30 + 8 * max(len(name) for name in names))
 
 
-def _wrapped(title: str) -> str:
-    return "<br>".join(textwrap.wrap(title, 78))
-
-
-def _plain(text: str) -> str:
-    """Plotly reads tags: a token such as "<s>" must be shown, not obeyed."""
-    return html.escape(str(text), quote=False)
-
-
-def _short(values: np.ndarray) -> list[float]:
-    """Four significant digits: more than a figure shows, and a committed notebook stays small."""
-    return [float(f"{value:.4g}") for value in np.ravel(values)]
-
-
-def pca_scatter(
-    points: Float[np.ndarray, "text 2"] | Float[np.ndarray, "frame text 2"],
-    labels: Sequence[object],
-    hover: Sequence[str],
+def bars_with_floor(
+    scores: Mapping[str, float],
     *,
     title: str,
-    frame_names: Sequence[str] | None = None,
-    axis_titles: tuple[str, str] = ("PC 1 (residual-stream units)", "PC 2 (residual-stream units)"),
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    floors: Mapping[str, ArrayLike] | None = None,
+    xlabel: str = "AUROC",
+    start: float = 0.0,
 ) -> go.Figure:
-    """Points in two principal components, coloured by class; given frames, a slider over them.
+    """One horizontal bar a method, the first on top, with an interval and every floor marked on it.
 
-    labels: a class for each text; a class has one colour in every frame.
-    hover: the text to show for each point.
-    frame_names: what the slider says, e.g. "layer 6"; "0", "1", … by default.
-    Raises ValueError on other shapes and on lengths that differ.
+    intervals: method -> (lower, upper); a subset of the methods.
+    floors: name -> one number for all methods, or one a method.
+    start: where the bars begin: 0.5 for AUROC shows the distance to chance.
+    Raises ValueError when a floor's length is not the number of methods, or an interval belongs to no method or
+    does not contain its score.
     """
-    frames = np.asarray(points, dtype=float)
-    frames = frames[None] if frames.ndim == 2 else frames
-    if frames.ndim != 3 or frames.shape[-1] != 2:
-        raise ValueError(f"points has shape {np.shape(points)}: expected (text, 2) or (frame, text, 2).")
-    for name, values in (("labels", labels), ("hover", hover)):
-        if len(values) != frames.shape[1]:
-            raise ValueError(f"{name} has {len(values)} entries for {frames.shape[1]} points.")
-    names = [str(index) for index in range(len(frames))] if frame_names is None else list(frame_names)
-    if len(names) != len(frames):
-        raise ValueError(f"frame_names has {len(names)} entries for {len(frames)} frames.")
-
-    as_text = [str(label) for label in labels]
-    members = {
-        name: [row for row, label in enumerate(as_text) if label == name] for name in sorted(set(as_text))
-    }
-    figure = go.Figure()
-    for name, rows in members.items():
-        figure.add_trace(
-            go.Scatter(
-                x=_short(frames[0, rows, 0]),
-                y=_short(frames[0, rows, 1]),
-                name=name,
-                mode="markers",
-                marker={"size": 6, "opacity": 0.7},
-                hovertext=[_plain(hover[row]) for row in rows],
-                hoverinfo="text+name",
+    intervals, floors = intervals or {}, floors or {}
+    names = list(scores)
+    if unknown := set(intervals) - set(names):
+        raise ValueError(f"intervals for {sorted(unknown)}, which scores does not name: it has {names}.")
+    above, below = [0.0] * len(names), [0.0] * len(names)
+    for row, name in enumerate(names):
+        lower, upper = intervals.get(name, (scores[name], scores[name]))
+        if not lower <= scores[name] <= upper:
+            raise ValueError(
+                f"intervals[{name!r}] is ({lower}, {upper}) and leaves out the score {scores[name]}."
             )
+        above[row], below[row] = upper - scores[name], scores[name] - lower
+
+    figure = go.Figure()
+    values = np.array([scores[name] for name in names], dtype=float)
+    whiskers = {
+        "type": "data",
+        "symmetric": False,
+        "array": short(np.array(above)),
+        "color": INK,
+        "thickness": 2,
+    }
+    figure.add_bar(
+        y=[plain(name) for name in names],
+        x=short(values - start),
+        base=start,
+        orientation="h",
+        width=0.55,
+        marker={"color": COLOURS[0], "opacity": 0.75},
+        error_x=whiskers | {"arrayminus": short(np.array(below))},
+        name=xlabel,
+        customdata=short(values),
+        hovertemplate="%{y}: %{customdata}<extra></extra>",
+        showlegend=False,
+    )
+    for index, (name, level) in enumerate(floors.items()):
+        height = np.asarray(level, dtype=float)
+        height = np.full(len(names), height) if height.ndim == 0 else height
+        require_shape(f"floors[{name!r}]", height, (len(names),))
+        mark = {"symbol": FLOOR_MARKS[index % len(FLOOR_MARKS)], "size": 13, "color": COLOURS[4]}
+        figure.add_scatter(
+            y=[plain(name) for name in names],
+            x=short(height),
+            mode="markers",
+            name=plain(name),
+            marker=mark | {"line": {"color": COLOURS[4], "width": 3}},
         )
-    figure.update_layout(template=TEMPLATE, title_text=_wrapped(title), showlegend=True)
-    figure.update_layout(xaxis_title=axis_titles[0], yaxis_title=axis_titles[1])
-    if len(frames) > 1:
-        _add_slider(figure, frames, list(members.values()), names)
+    dress(figure, title, xlabel, "", legend="top" if floors else "none")
+    figure.update_layout(height=170 + 38 * len(names))
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
     return figure
 
 
-def _add_slider(figure: go.Figure, frames: np.ndarray, members: list[list[int]], names: list[str]) -> None:
-    """Each step replaces the points and, since norms grow with depth, the ranges of the axes."""
-    steps = []
-    for name, frame in zip(names, frames, strict=True):
-        points = {axis: [_short(frame[rows, i]) for rows in members] for i, axis in enumerate("xy")}
-        ranges = {f"{axis}axis.range": _range(frame[:, i]) for i, axis in enumerate("xy")}
-        steps.append({"label": name, "method": "update", "args": [points, ranges]})
-    look = {
-        "pad": {"t": 65},
-        "bgcolor": GRID,
-        "bordercolor": GRID,
-        "tickcolor": INK,
-        "currentvalue": {"visible": False},
-    }
-    figure.update_layout(sliders=[{"steps": steps, "active": 0, **look}], height=520)
-    figure.update_layout(xaxis_range=_range(frames[0, :, 0]), yaxis_range=_range(frames[0, :, 1]))
+def heatmap(
+    values: Float[np.ndarray, "row column"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    title: str,
+    unit: str,
+    row_title: str = "",
+    column_title: str = "",
+    limits: tuple[float, float] | None = None,
+    centre: float | None = None,
+) -> go.Figure:
+    """A matrix with its numbers in the cells, e.g. cosine similarities, or training set × test set.
 
-
-def _range(values: np.ndarray) -> list[float]:
-    low, high = float(values.min()), float(values.max())
-    margin = 0.05 * (high - low) or 1.0
-    return _short(np.array([low - margin, high + margin]))
-
-
-def _require_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
-    if values.shape != shape:
-        raise ValueError(f"{name} has shape {values.shape}: expected {shape}.")
+    unit: what a cell holds, written beside the colour bar.
+    limits: the values at the ends of the colour scale; the data's range by default.
+    centre: with a centre, e.g. 0 for cosines or 0.5 for AUROC, colours diverge from it.
+    Raises ValueError when values is not (len(rows), len(columns)).
+    """
+    table = np.asarray(values, dtype=float)
+    require_shape("values", table, (len(rows), len(columns)))
+    low, high = limits if limits is not None else (float(np.nanmin(table)), float(np.nanmax(table)))
+    if centre is not None:
+        reach = max(high - centre, centre - low)
+        low, high = centre - reach, centre + reach
+    figure = go.Figure(
+        go.Heatmap(
+            z=[short(row) for row in table],
+            x=["<br>".join(textwrap.wrap(plain(name), 12, break_long_words=False)) for name in columns],
+            y=[plain(name) for name in rows],
+            zmin=low,
+            zmax=high,
+            colorscale="Cividis" if centre is None else "RdBu",
+            texttemplate="%{z:.2f}",
+            xgap=2,
+            ygap=2,
+            colorbar={"title": {"text": unit, "side": "right"}, "thickness": 14, "outlinewidth": 0},
+            hovertemplate="%{y} → %{x}: %{z}<extra></extra>",
+        )
+    )
+    dress(figure, title, column_title, row_title)
+    figure.update_layout(height=max(300, 170 + 40 * len(rows)))
+    figure.update_xaxes(type="category", showgrid=False, ticks="", tickangle=0)
+    figure.update_yaxes(type="category", showgrid=False, ticks="", ticksuffix="  ", autorange="reversed")
+    return figure
