@@ -1,4 +1,4 @@
-"""The language model that comes with the course: where it is, how its GGUF file becomes safetensors, whether it is whole.
+"""The language model that comes with the course: where it is, whether it is whole, how GGUF becomes safetensors.
 
 torch and transformers are imported only to convert, so that asking "is it there?" takes milliseconds.
 """
@@ -6,11 +6,13 @@ torch and transformers are imported only to convert, so that asking "is it there
 import hashlib
 import importlib.util
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.storage import atomic_path, atomic_write, cache_folder
 
@@ -58,7 +60,7 @@ def embedded_model_status() -> EmbeddedModelStatus:
 
 
 def gguf_path() -> Path:
-    """The GGUF file inside its installed package, found without importing it (its dependencies are not installed).
+    """The GGUF file inside its installed package, found without importing it (its dependencies are missing).
 
     Raises FileNotFoundError, saying how to install it, when the package or the file is missing.
     """
@@ -87,8 +89,6 @@ def convert_embedded_model(say: Callable[[str], None] = lambda line: None) -> Pa
 
     Takes about 20 s and 540 MB of disk. Raises FileNotFoundError when the package is missing.
     """
-    import shutil
-
     source = gguf_path()
     folder = embedded_model_folder()
     say(f"Converting {source.name} ({source.stat().st_size / 1e6:.0f} MB): about half a minute, once.")
@@ -97,7 +97,9 @@ def convert_embedded_model(say: Callable[[str], None] = lambda line: None) -> Pa
 
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     say("  tokenizer read; dequantising the weights ...")
-    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.float32
+    )
     # A model that remembers its GGUF quantisation refuses save_pretrained.
     model.config.__dict__.pop("quantization_config", None)
     model.hf_quantizer = None

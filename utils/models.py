@@ -5,8 +5,8 @@ transformer_lens takes seconds to import, so every import of it is inside a func
 
 from __future__ import annotations
 
+import copy
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,26 +55,25 @@ def load_language_model(name: str | None = None, dtype: torch.dtype | str = "flo
     if name is None:
         name = os.environ.get("PROBING_MODEL") or EMBEDDED_MODEL
     if name == EMBEDDED_MODEL:
-        return _load_folder(str(verified_embedded_model()), name, dtype)
+        return _load_folder(str(verified_embedded_model(say=print)), name, dtype)
     if Path(name).expanduser().is_dir():
         return _load_folder(str(Path(name).expanduser()), name, dtype)
     if name.startswith((".", "/", "~")):
         raise FileNotFoundError(f"There is no folder {name!r}. Give a folder with config.json, or a hub id.")
     if name.count("/") != 1 or not all(name.split("/")):
         raise ValueError(
-            f"Unknown model {name!r}. Use {EMBEDDED_MODEL!r}, a Hugging Face id 'org/name', or a local folder."
+            f"Unknown model {name!r}. Use {EMBEDDED_MODEL!r}, a hub id 'org/name', or a local folder."
         )
     return _load_folder(name, name, dtype)
 
 
 def untrained_twin(model: TransformerBridge, seed: int) -> TransformerBridge:
-    """The floor to stand beside `model`: same architecture, configuration and tokenizer, freshly initialised weights.
+    """The floor to stand beside `model`: same architecture, configuration and tokenizer, fresh weights.
 
-    The weights are those that the architecture itself starts training from (Hugging Face's own initialisation, or
-    TransformerLens's for a `boot_native` model). Equal seeds give equal weights; the global generator is untouched.
+    The weights are those that the architecture itself starts training from (Hugging Face's own
+    initialisation, or TransformerLens's for a `boot_native` model). Equal seeds give equal weights; the global
+    generator is untouched. Nothing is downloaded.
     """
-    import copy
-
     import torch
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -84,12 +83,15 @@ def untrained_twin(model: TransformerBridge, seed: int) -> TransformerBridge:
         if not hasattr(hf_config, "architectures"):
             native = copy.deepcopy(model.cfg)
             native.seed = seed
-            return TransformerBridge.boot_native(native, tokenizer=model.tokenizer).eval()
-        hf_config = copy.deepcopy(hf_config)
+            boot_native: Any = getattr(TransformerBridge, "boot_native")  # noqa: B009 (attached at import)
+            return boot_native(native, tokenizer=model.tokenizer).eval()
         from transformers import AutoModelForCausalLM
 
-        dtype = next(model.original_model.parameters()).dtype
-        hf_model = AutoModelForCausalLM.from_config(hf_config, dtype=dtype, attn_implementation="eager").eval()
+        hf_model = AutoModelForCausalLM.from_config(
+            copy.deepcopy(hf_config),
+            dtype=next(model.original_model.parameters()).dtype,
+            attn_implementation="eager",
+        ).eval()
     return _boot(hf_model, model.tokenizer, model.cfg.model_name, bool(model.cfg.default_prepend_bos))
 
 
@@ -104,15 +106,17 @@ def tokenize(
 
     texts: strings; with chat=True a string is one user message, or each text is a list of
         {"role": ..., "content": ...} messages.
-    chat: put each text through the model's chat template, which brings its own special tokens. The start of the
-        assistant's turn is added when the last message is not the assistant's.
-    bos: start plain text with the BOS token. Default: what the model was trained with, recorded by
-        `load_language_model` (SmolLM2: no BOS); no BOS when only a tokenizer is given. No other special token is added.
+    chat: put each text through the model's chat template, which brings its own special tokens. The start of
+        the assistant's turn is added when the last message is not the assistant's.
+    bos: start plain text with the BOS token; no other special token is ever added. Default: what the model
+        was trained with, recorded by `load_language_model` (SmolLM2: no BOS), and no BOS when only a tokenizer
+        is given.
 
-    Raises TypeError when `texts` is a single string, ValueError when there is no tokenizer or no chat template.
+    Raises TypeError when `texts` is a single string, ValueError when there is no tokenizer, no BOS token or no
+    chat template.
     """
     if isinstance(texts, str):
-        raise TypeError(f"texts must be a list of strings, got the single string {texts!r}: wrap it in a list.")
+        raise TypeError(f"texts must be a list, got the single string {texts!r}: wrap it in a list.")
     tokenizer: Any = getattr(model, "tokenizer", model)
     if tokenizer is None:
         raise ValueError("This model has no tokenizer: pass token ids instead of texts.")
@@ -123,17 +127,20 @@ def tokenize(
     if bos is None:
         cfg = getattr(model, "cfg", None)
         bos = bool(getattr(cfg, "default_prepend_bos", False))
+    if bos and tokenizer.bos_token_id is None:
+        raise ValueError("This model's tokenizer has no BOS token: use bos=False.")
     start = [tokenizer.bos_token_id] if bos else []
-    if not len(texts):
+    if len(texts) == 0:
         return []
     return [start + ids for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
 
 def tiny_language_model(seed: int = 0, n_layers: int = 3, d_model: int = 32) -> TransformerBridge:
-    """A random Llama small enough for tests: every path of a real one (RoPE, grouped keys, chat template), in milliseconds.
+    """A random Llama small enough for tests, with all that a real one has: RoPE, grouped keys, a chat template.
 
-    Its tokenizer maps each UTF-8 byte to one token (259 tokens with the three special ones); context 256 tokens.
-    The weights are larger than a usual initialisation, so that attention and depth visibly matter.
+    Booted in 0.1 s. Its tokenizer makes one token of each UTF-8 byte (259 with the three special ones); context
+    256 tokens; d_model must be a multiple of 8 (4 heads of even width). The weights are larger than a usual
+    initialisation, so that attention and depth visibly matter. Equal seeds give equal models.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -156,12 +163,7 @@ def tiny_language_model(seed: int = 0, n_layers: int = 3, d_model: int = 32) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         hf_model = LlamaForCausalLM(config).eval()
-    # The bridge re-creates its tokenizer from a folder, so one built in memory has to be saved first.
-    with tempfile.TemporaryDirectory() as folder:
-        _byte_tokenizer(special).save_pretrained(folder)
-        from transformers import AutoTokenizer
-
-        return _boot(hf_model, AutoTokenizer.from_pretrained(folder), "tiny-random-llama", default_bos=False)
+    return _boot(hf_model, _byte_tokenizer(special), "tiny-random-llama", default_bos=False)
 
 
 def _load_folder(source: str, name: str, dtype: torch.dtype | str) -> TransformerBridge:
@@ -170,7 +172,9 @@ def _load_folder(source: str, name: str, dtype: torch.dtype | str) -> Transforme
 
     resolved = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point type such as 'float32' or 'bfloat16', got {dtype!r}.")
+        raise ValueError(
+            f"dtype must be a floating-point one such as 'float32' or 'bfloat16', got {dtype!r}."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         hf_model = AutoModelForCausalLM.from_pretrained(source, dtype=resolved, attn_implementation="eager")
@@ -184,6 +188,11 @@ def _load_folder(source: str, name: str, dtype: torch.dtype | str) -> Transforme
 def _boot(hf_model: Any, tokenizer: Any, name: str, default_bos: bool) -> TransformerBridge:
     from transformer_lens.model_bridge import TransformerBridge
 
+    # The bridge would read the tokenizer again from its folder, changed so that it adds a BOS to everything:
+    # half a second, impossible for one built in memory, and the source of double BOS. Saying that it adds one
+    # already leaves it as it is; default_prepend_bos decides instead.
+    tokenizer.init_kwargs.setdefault("name_or_path", name)
+    tokenizer.init_kwargs["add_bos_token"] = True
     dtype = next(hf_model.parameters()).dtype
     bridge = TransformerBridge.boot_transformers(
         name, hf_model=hf_model, tokenizer=tokenizer, device="cpu", dtype=dtype
@@ -206,7 +215,9 @@ def _assert_no_silent_traps(bridge: TransformerBridge) -> None:
     if bridge.tokenizer is not None:
         ids = bridge.to_tokens("a")[0].tolist()
         if ids != tokenize(bridge, ["a"])[0] or ids[:2] == [bridge.tokenizer.bos_token_id] * 2:
-            raise RuntimeError(f"{bridge.cfg.model_name}: to_tokens('a') gives {ids}, a BOS too many or too few.")
+            raise RuntimeError(
+                f"{bridge.cfg.model_name}: to_tokens('a') is {ids}, a BOS too many or too few."
+            )
 
 
 def _chat_ids(tokenizer: Any, text: str | list[Message]) -> list[int]:
@@ -221,13 +232,13 @@ def _load_failure(source: str, error: Exception) -> str:
     detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if Path(source).is_dir():
         return (
-            f"The model in {source} cannot be read ({detail}). It needs intact config.json, model.safetensors and "
-            "tokenizer.json: save it again with save_pretrained, or delete a damaged copy and fetch it anew."
+            f"The model in {source} cannot be read ({detail}). It needs intact config.json, model.safetensors "
+            "and tokenizer.json: save it again with save_pretrained, or delete a damaged copy and fetch it anew."
         )
     return (
         f"{source!r} could not be loaded from the Hugging Face hub ({detail}). Check the spelling at "
-        f"https://huggingface.co/{source}, the network (HF_HUB_OFFLINE unset), and for a gated model `hf auth login`. "
-        f"The embedded model {EMBEDDED_MODEL!r} needs no network."
+        f"https://huggingface.co/{source}, the network (HF_HUB_OFFLINE unset), and for a gated model "
+        f"`hf auth login`. The embedded model {EMBEDDED_MODEL!r} needs no network."
     )
 
 
