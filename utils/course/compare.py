@@ -4,6 +4,7 @@ Shape exact, kind of dtype exact (float32 and float64 are one kind), finite wher
 tolerance. NaN never passes: the test is `error <= tolerance`, never its negation.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,37 +21,44 @@ def assert_close(
     Tensors, arrays and floats match within `atol + rtol * |expected|`; everything else exactly. Containers are
     compared item by item. `what` names the thing compared, for the learner to read.
     """
-    problem = difference(received, expected, rtol, atol)
+    problem = difference(received, expected, Tolerance(rtol, atol))
     if problem is not None:
         raise AssertionError(f"{what}: {problem}" if what else problem)
 
 
-def difference(received: Any, expected: Any, rtol: float = RTOL, atol: float = ATOL) -> str | None:
+@dataclass(frozen=True)
+class Tolerance:
+    """How far numbers may differ. `equal_nan` is for two answers compared with each other, never with the truth."""
+
+    rtol: float = RTOL
+    atol: float = ATOL
+    equal_nan: bool = False
+
+
+def difference(received: Any, expected: Any, tolerance: Tolerance) -> str | None:
     """None where the two match, otherwise one line that says how they differ."""
     if isinstance(expected, torch.Tensor) and expected.ndim > 0:
         if not isinstance(received, torch.Tensor):
             return f"expected a torch tensor of shape {tuple(expected.shape)}, received {brief(received)}"
-        return _tensor_difference(received, expected, rtol, atol)
+        return _tensor_difference(received, expected, tolerance)
     if isinstance(expected, np.ndarray) and expected.ndim > 0:
         if not isinstance(received, np.ndarray):
             return f"expected a numpy array of shape {expected.shape}, received {brief(received)}"
-        return _tensor_difference(torch.from_numpy(received), torch.from_numpy(expected), rtol, atol)
+        return _tensor_difference(torch.from_numpy(received), torch.from_numpy(expected), tolerance)
     if is_number(expected):
         if not is_number(received):
             return f"expected a single number, {brief(expected)}, received {brief(received)}"
         if type(received) is int and isinstance(expected, float):
             received = float(received)
-        return _tensor_difference(torch.as_tensor(received), torch.as_tensor(expected), rtol, atol)
+        return _tensor_difference(torch.as_tensor(received), torch.as_tensor(expected), tolerance)
     if isinstance(expected, (list, tuple)):
-        return _sequence_difference(received, expected, rtol, atol)
+        return _sequence_difference(received, expected, tolerance)
     if isinstance(expected, dict):
         if not isinstance(received, dict):
             return f"expected a dict, received {brief(received)}"
         if received.keys() != expected.keys():
             return f"expected the keys {brief(list(expected))}, received {brief(list(received))}"
-        return _first(
-            (f"[{key!r}]", difference(received[key], expected[key], rtol, atol)) for key in expected
-        )
+        return _first((f"[{key!r}]", difference(received[key], expected[key], tolerance)) for key in expected)
     if type(received) is not type(expected) or received != expected:
         return f"expected {brief(expected)}, received {brief(received)}"
     return None
@@ -80,9 +88,7 @@ def brief(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:76]} …"
 
 
-def _tensor_difference(
-    received: torch.Tensor, expected: torch.Tensor, rtol: float, atol: float
-) -> str | None:
+def _tensor_difference(received: torch.Tensor, expected: torch.Tensor, tolerance: Tolerance) -> str | None:
     if received.shape != expected.shape:
         return f"expected shape {tuple(expected.shape)}, received {tuple(received.shape)}"
     if _kind(received.dtype) != _kind(expected.dtype):
@@ -92,8 +98,9 @@ def _tensor_difference(
     got, want = received.detach().to(torch.float64), expected.detach().to(torch.float64)
     error = (got - want).abs()
     # Infinities of one sign subtract to NaN, yet they match.
-    error = torch.where(got == want, torch.zeros_like(error), error)
-    within = error <= atol + rtol * want.abs()
+    same = (got == want) | (got.isnan() & want.isnan() if tolerance.equal_nan else False)
+    error = torch.where(same, torch.zeros_like(error), error)
+    within = error <= tolerance.atol + tolerance.rtol * want.abs()
     if bool(within.all()):
         return None
     if bool((got.isnan() & ~want.isnan()).any()):
@@ -111,7 +118,7 @@ def _tensor_difference(
     )
 
 
-def _sequence_difference(received: Any, expected: list | tuple, rtol: float, atol: float) -> str | None:
+def _sequence_difference(received: Any, expected: list | tuple, tolerance: Tolerance) -> str | None:
     kind = "tuple" if isinstance(expected, tuple) else "list"
     # A list for a tuple is a matter of taste; a tensor for a tuple is not.
     if not isinstance(received, (list, tuple)):
@@ -119,7 +126,7 @@ def _sequence_difference(received: Any, expected: list | tuple, rtol: float, ato
     if len(received) != len(expected):
         return f"expected {len(expected)} items, received {len(received)}"
     return _first(
-        (f"item {i}", difference(a, b, rtol, atol))
+        (f"item {i}", difference(a, b, tolerance))
         for i, (a, b) in enumerate(zip(received, expected, strict=True))
     )
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.course import resources, wire
-from utils.course.compare import difference
+from utils.course.compare import Tolerance, difference
 from utils.course.host import Host
 from utils.course.learner import TimeLimit, answer_callback
 from utils.course.lessons import Lesson
 from utils.course.runner import CheckResult, Recording
 from utils.course.timelimit import time_limit
 
-RTOL, ATOL = 1e-3, 1e-5
+TOLERANCE = Tolerance(rtol=1e-3, atol=1e-5, equal_nan=True)
 REPLAY_SECONDS = 10.0
 
 
@@ -76,7 +76,7 @@ def _same_reply(learner: dict, other: dict) -> bool:
             "error" in learner and "error" in other and learner["error"]["kinds"] == other["error"]["kinds"]
         )
     values = {"value": learner["value"], "after": learner.get("after")}
-    return difference(values, {"value": other["value"], "after": other.get("after")}, RTOL, ATOL) is None
+    return difference(values, {"value": other["value"], "after": other.get("after")}, TOLERANCE) is None
 
 
 def _tag(tag: dict) -> object:

