@@ -1,5 +1,16 @@
 """Small tables and generated sentences, with the code that made them."""
 
 from utils.datasets.cities import load_cities
+from utils.datasets.grammar import ParsedSentence, generate_sentences, gold_edges, tree_depths, tree_distances
+from utils.datasets.mentions import Mention, city_mentions
 
-__all__ = ["load_cities"]
+__all__ = [
+    "Mention",
+    "ParsedSentence",
+    "city_mentions",
+    "generate_sentences",
+    "gold_edges",
+    "load_cities",
+    "tree_depths",
+    "tree_distances",
+]
