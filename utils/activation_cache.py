@@ -73,7 +73,6 @@ def fingerprint(model: "TransformerBridge") -> str:
         if key not in {"_name_or_path", "transformers_version", "model_name"} and not key.startswith("_")
     }
     digest.update(json.dumps(plain, sort_keys=True, default=str).encode())
-    digest.update(str(model.compatibility_mode).encode())
     for name, tensor in [*model.original_model.named_parameters(), *model.original_model.named_buffers()]:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {_crc32(tensor)}".encode())
     return digest.hexdigest()

@@ -82,7 +82,7 @@ def checked_token_ids(model: "TransformerBridge", texts: Texts) -> list[list[int
 def shard_rows(run: Run, cache: bool) -> Iterator[tuple[Shard, Rows]]:
     """Each shard with its rows at every layer, read where the cache has them and computed where not."""
     store = None
-    if cache and run.token_ids and not _has_hooks(run.model):
+    if cache and run.token_ids and _runs_as_stored(run.model):
         store = ActivationStore(run.model, run.token_ids, f"{run.rule}{'-bfloat16' if run.bfloat16 else ''}")
     cfg = run.model.cfg
     # The plan must not depend on the layers asked for, or a subset of cached layers would miss the cache.
@@ -120,9 +120,11 @@ def _read(store: ActivationStore | None, shard: Shard, layers: Sequence[Layer]) 
     return {layer: rows for layer, rows in read.items() if rows is not None}
 
 
-def _has_hooks(model: "TransformerBridge") -> bool:
+def _runs_as_stored(model: "TransformerBridge") -> bool:
+    """Whether the fingerprint tells all: no hooks, and no folded weights (those lie outside the parameters)."""
     modules = [*model.modules(), *model.original_model.modules()]
-    return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    hooked = any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    return not hooked and not model.compatibility_mode
 
 
 def _compute(run: Run, shard: Shard, layers: list[Layer], progress: Callable[[int], Any]) -> Rows:

@@ -7,7 +7,7 @@ another.
 Results are float32 and outside autograd's graph. They are cached in the user's cache folder under the model's
 weights, the token ids and the position rule. `python -m utils.activations` prints the cache's size, `--clear`
 empties it, and beyond 20 GB the entries longest unused go. While hooks are attached to the model (steering,
-ablation) the cache is neither read nor written.
+ablation) or its weights are folded (`enable_compatibility_mode`) the cache is neither read nor written.
 """
 
 from collections.abc import Sequence

@@ -119,6 +119,12 @@ def convert_embedded_model(say: Callable[[str], None] = lambda line: None) -> Pa
     return folder
 
 
+def write_manifest(folder: Path) -> None:
+    """Record size and SHA-256 of every file in a converted folder."""
+    entries = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(folder.iterdir())}
+    atomic_write(folder / MANIFEST, json.dumps(entries, indent=1))
+
+
 def main() -> int:
     """`python -m utils.models`: convert the embedded model unless it is already there."""
     status = embedded_model_status()

@@ -99,12 +99,12 @@ def _tensor_difference(received: torch.Tensor, expected: torch.Tensor, tolerance
     error = (got - want).abs()
     # Infinities of one sign subtract to NaN, yet they match.
     same = (got == want) | (got.isnan() & want.isnan() if tolerance.equal_nan else False)
-    error = torch.where(same, torch.zeros_like(error), error)
-    within = error <= tolerance.atol + tolerance.rtol * want.abs()
+    within = same | (error <= tolerance.atol + tolerance.rtol * want.abs())
     if bool(within.all()):
         return None
     if bool((got.isnan() & ~want.isnan()).any()):
-        return f"expected {_numbers(want)}, received NaN at {_where(got.isnan())}"
+        place = _where(got.isnan() & ~want.isnan())
+        return f"expected {_numbers(want) if want.numel() <= 12 else 'numbers'}, received NaN at {place}"
     worst = torch.where(within | error.isnan(), torch.zeros_like(error), error)
     at = tuple(int(i) for i in np.unravel_index(int(worst.argmax()), worst.shape))
     if expected.ndim == 0:
