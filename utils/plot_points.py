@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
-from utils.plot_style import GRID, INK, dress, plain, require_shape, short
+from utils.plot_style import GRID, INK, dress, floats, plain, require_shape, short
+from utils.validation import ArrayLike
 
 BACKDROP = {"mode": "markers", "hoverinfo": "skip", "showlegend": False}
 
 
 def pca_scatter(
-    points: Float[np.ndarray, "text 2"] | Float[np.ndarray, "frame text 2"],
+    points: Float[ArrayLike, "text 2"] | Float[ArrayLike, "frame text 2"],
     labels: Sequence[object],
     hover: Sequence[str],
     *,
@@ -28,7 +28,7 @@ def pca_scatter(
     frame_names: what the slider says, e.g. "layer 6"; "0", "1", … by default.
     Raises ValueError on other shapes and on lengths that differ.
     """
-    frames = np.asarray(points, dtype=float)
+    frames = floats(points)
     frames = frames[None] if frames.ndim == 2 else frames
     if frames.ndim != 3 or frames.shape[-1] != 2:
         raise ValueError(f"points has shape {np.shape(points)}: expected (text, 2) or (frame, text, 2).")
@@ -87,13 +87,13 @@ def _range(values: np.ndarray) -> list[float]:
 
 
 def world_map(
-    true: Float[np.ndarray, "place 2"],
-    predicted: Float[np.ndarray, "place 2"],
+    true: Float[ArrayLike, "place 2"],
+    predicted: Float[ArrayLike, "place 2"],
     names: Sequence[str],
     groups: Sequence[str],
     *,
     title: str,
-    background: Float[np.ndarray, "other 2"] | None = None,
+    background: Float[ArrayLike, "other 2"] | None = None,
 ) -> go.Figure:
     """Where a probe puts each place: a coloured point, joined by a thin line to the small cross where it lies.
 
@@ -103,14 +103,14 @@ def world_map(
     true, predicted, background: (latitude, longitude) in degrees. groups: e.g. the continent, which sets the colour.
     Raises ValueError when true and predicted are not both (len(names), 2), or groups has another length.
     """
-    true, predicted = np.asarray(true, dtype=float), np.asarray(predicted, dtype=float)
+    true, predicted = floats(true), floats(predicted)
     require_shape("true", true, (len(names), 2))
     require_shape("predicted", predicted, (len(names), 2))
     if len(groups) != len(names):
         raise ValueError(f"groups has {len(groups)} entries for {len(names)} places.")
     figure = go.Figure()
     if background is not None:
-        dots = np.asarray(background, dtype=float)
+        dots = floats(background)
         require_shape("background", dots, (len(dots), 2))
         marker = {"size": 3, "color": GRID}
         figure.add_scatter(x=short(dots[:, 1]), y=short(dots[:, 0]), marker=marker, **BACKDROP)
@@ -144,7 +144,7 @@ def world_map(
 
 
 def tradeoff(
-    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    series: Mapping[str, tuple[ArrayLike | float, ArrayLike | float]],
     *,
     title: str,
     xlabel: str,
@@ -161,7 +161,7 @@ def tradeoff(
         raise ValueError(f"labels for {sorted(unknown)}, which series does not name: it has {list(series)}.")
     figure = go.Figure()
     for index, (name, (x, y)) in enumerate(series.items()):
-        across, up = np.atleast_1d(np.asarray(x, dtype=float)), np.atleast_1d(np.asarray(y, dtype=float))
+        across, up = np.atleast_1d(floats(x)), np.atleast_1d(floats(y))
         require_shape(f"y of series[{name!r}]", up, across.shape)
         texts = labels.get(name, [""] * len(across))
         if len(texts) != len(across):

@@ -11,6 +11,8 @@ import textwrap
 import numpy as np
 import plotly.graph_objects as go
 
+from utils.validation import ArrayLike, to_numpy
+
 INK = "#808080"
 GRID = "rgba(128,128,128,0.25)"
 COLOURS = ("#1A80BF", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -70,6 +72,10 @@ def dress(figure: go.Figure, title: str, xlabel: str, ylabel: str, *, legend: st
 def plain(text: str) -> str:
     """Plotly reads tags: a token such as "<s>" must be shown, not obeyed."""
     return html.escape(str(text), quote=False)
+
+
+def floats(values: ArrayLike | float) -> np.ndarray:
+    return np.array(float(values)) if isinstance(values, (int, float)) else to_numpy(values).astype(float)
 
 
 def short(values: np.ndarray) -> list[float]:

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from IPython.display import HTML
 from jaxtyping import Float
 
-from utils.plot_style import COLOURS, INK, dress, plain, require_shape
+from utils.plot_style import COLOURS, INK, dress, floats, plain, require_shape
+from utils.validation import ArrayLike
 
 POSITIVE, NEGATIVE = "26,128,191", "213,94,0"
 STRONGEST_ALPHA = 0.65
@@ -16,13 +17,13 @@ TOKEN_STYLE = "border-radius:3px;padding:2px 0"
 TEXT_STYLE = "max-width:720px;line-height:1.9;white-space:pre-wrap;font-size:15px"
 
 
-def token_weights(tokens: Sequence[str], weights: Float[np.ndarray, "token"], *, title: str = "") -> HTML:
+def token_weights(tokens: Sequence[str], weights: Float[ArrayLike, "token"], *, title: str = "") -> HTML:
     """The text with each token shaded by its weight: blue above zero, orange below; hover for the number.
 
     tokens: as decoded, leading spaces included. weights: e.g. attention weights, or a probe's score a token.
     The strongest weight has the full shade. Raises ValueError on another length and on NaN or infinity.
     """
-    values = np.asarray(weights, dtype=float)
+    values = floats(weights)
     require_shape("weights", values, (len(tokens),))
     if not np.isfinite(values).all():
         raise ValueError(f"weights[{int(np.flatnonzero(~np.isfinite(values))[0])}] is not a finite number.")

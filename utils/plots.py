@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from utils.plot_points import pca_scatter, tradeoff, world_map
-from utils.plot_style import COLOURS, DASHES, INK, dress, plain, require_shape, short
+from utils.plot_style import COLOURS, DASHES, INK, dress, floats, plain, require_shape, short
 from utils.plot_text import parse_tree, token_weights
+from utils.validation import ArrayLike
 
 __all__ = [
     "bars_with_floor",
@@ -35,8 +35,8 @@ def layer_sweep(
     *,
     title: str,
     bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
-    floors: Mapping[str, ArrayLike] | None = None,
-    layers: Sequence[int] | None = None,
+    floors: Mapping[str, ArrayLike | float] | None = None,
+    layers: Sequence[int | str] | None = None,
     ylabel: str = "AUROC",
 ) -> go.Figure:
     """A line a method over layers, its interval as a shaded band, and each floor as a dashed line.
@@ -44,11 +44,11 @@ def layer_sweep(
     scores: method -> one score a layer.
     bands: method -> (lower, upper), each one value a layer; a subset of the methods.
     floors: name -> one number for all layers, or one a layer.
-    layers: the layers' numbers, 0 … n − 1 by default.
+    layers: the layers' numbers, 0 … n − 1 by default; "embed" is welcome among them.
     Raises ValueError when a length is not the number of layers or a band belongs to no method.
     """
     bands, floors = bands or {}, floors or {}
-    curves = {name: np.asarray(values, dtype=float) for name, values in scores.items()}
+    curves = {name: floats(values) for name, values in scores.items()}
     if not curves:
         raise ValueError("scores is empty: give at least one method.")
     layers = list(range(len(next(iter(curves.values()))))) if layers is None else list(layers)
@@ -61,28 +61,30 @@ def layer_sweep(
         colour = COLOURS[index % len(COLOURS)]
         require_shape(f"scores[{name!r}]", curve, (len(layers),))
         if name in bands:
-            lower, upper = (np.asarray(edge, dtype=float) for edge in bands[name])
+            lower, upper = (floats(edge) for edge in bands[name])
             require_shape(f"bands[{name!r}]", np.stack([lower, upper]), (2, len(layers)))
             figure.add_trace(_band(layers, lower, upper, colour, name))
         line = {"name": name, "mode": "lines+markers", "line_color": colour, "marker_size": 5}
         figure.add_trace(go.Scatter(x=layers, y=short(curve), **line))
         ends[name] = (float(curve[-1]), colour)
     for index, (name, level) in enumerate(floors.items()):
-        height = np.asarray(level, dtype=float)
+        height = floats(level)
         height = np.full(len(layers), height) if height.ndim == 0 else height
         require_shape(f"floors[{name!r}]", height, (len(layers),))
         dash = {"color": INK, "dash": DASHES[index % len(DASHES)], "width": 1.5}
         figure.add_trace(go.Scatter(x=layers, y=short(height), name=name, mode="lines", line=dash))
         ends[name] = (float(height[-1]), INK)
     dress(figure, title, "layer", ylabel)
-    edges = [np.ravel(np.asarray(edge, dtype=float)) for band in bands.values() for edge in band]
+    if any(isinstance(layer, str) for layer in layers):
+        figure.update_xaxes(type="category")
+    edges = [np.ravel(floats(edge)) for band in bands.values() for edge in band]
     _label_line_ends(
         figure, ends, np.concatenate([*curves.values(), *edges, [end for end, _ in ends.values()]])
     )
     return figure
 
 
-def _band(x: list[int], lower: np.ndarray, upper: np.ndarray, colour: str, name: str) -> go.Scatter:
+def _band(x: list[int | str], lower: np.ndarray, upper: np.ndarray, colour: str, name: str) -> go.Scatter:
     return go.Scatter(
         x=[*x, *reversed(x)],
         y=[*short(upper), *reversed(short(lower))],
@@ -115,7 +117,7 @@ def bars_with_floor(
     *,
     title: str,
     intervals: Mapping[str, tuple[float, float]] | None = None,
-    floors: Mapping[str, ArrayLike] | None = None,
+    floors: Mapping[str, ArrayLike | float] | None = None,
     xlabel: str = "AUROC",
     start: float = 0.0,
 ) -> go.Figure:
@@ -163,7 +165,7 @@ def bars_with_floor(
         showlegend=False,
     )
     for index, (name, level) in enumerate(floors.items()):
-        height = np.asarray(level, dtype=float)
+        height = floats(level)
         height = np.full(len(names), height) if height.ndim == 0 else height
         require_shape(f"floors[{name!r}]", height, (len(names),))
         mark = {"symbol": FLOOR_MARKS[index % len(FLOOR_MARKS)], "size": 13, "color": COLOURS[4]}
@@ -181,7 +183,7 @@ def bars_with_floor(
 
 
 def heatmap(
-    values: Float[np.ndarray, "row column"],
+    values: Float[ArrayLike, "row column"],
     rows: Sequence[str],
     columns: Sequence[str],
     *,
@@ -199,7 +201,7 @@ def heatmap(
     centre: with a centre, e.g. 0 for cosines or 0.5 for AUROC, colours diverge from it.
     Raises ValueError when values is not (len(rows), len(columns)).
     """
-    table = np.asarray(values, dtype=float)
+    table = floats(values)
     require_shape("values", table, (len(rows), len(columns)))
     low, high = limits if limits is not None else (float(np.nanmin(table)), float(np.nanmax(table)))
     if centre is not None:
