@@ -65,14 +65,16 @@ def parse_tree(
             )
             figure.add_trace(_arc(left, right, sign, line, f"{words[left]} – {words[right]}"))
     for position, word in enumerate(words):
-        figure.add_annotation(x=position, y=0, text=plain(word), showarrow=False, font_size=14)
+        figure.add_annotation(x=position, y=0, text=plain(word), showarrow=False, font_size=13)
     tallest = max((_height(right - left) for left, right in gold_edges | predicted_edges), default=0.0)
     for y, text in ((tallest, "gold"), (-tallest, "predicted")):
         place = {"x": 0, "xref": "paper", "xanchor": "left", "y": y, "showarrow": False}
         figure.add_annotation(text=text, **place)
+    key = {"x": 1, "xref": "paper", "xanchor": "right", "y": -tallest, "showarrow": False}
+    figure.add_annotation(text="solid: in both · dotted: in one only", **key)
     dress(figure, title, "", "")
     figure.update_layout(
-        margin={"l": 30, "b": 20}, width=max(720, 76 * len(words)), height=150 + 90 * tallest
+        margin={"l": 30, "b": 20}, width=max(720, 60 * len(words)), height=150 + 90 * tallest
     )
     figure.update_xaxes(visible=False, range=[-0.6, len(words) - 0.4])
     figure.update_yaxes(visible=False, range=[-1.15 * tallest, 1.15 * tallest])

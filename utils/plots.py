@@ -76,7 +76,7 @@ def layer_sweep(
         ends[name] = (float(height[-1]), INK)
     dress(figure, title, "layer", ylabel)
     if any(isinstance(layer, str) for layer in layers):
-        figure.update_xaxes(type="category")
+        figure.update_xaxes(type="category", tickangle=0, dtick=1 + len(layers) // 16)
     edges = [np.ravel(floats(edge)) for band in bands.values() for edge in band]
     _label_line_ends(
         figure, ends, np.concatenate([*curves.values(), *edges, [end for end, _ in ends.values()]])
