@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from utils.validation import ArrayLike, as_activations, as_rows
@@ -44,8 +45,7 @@ class StackedProbe(BaseEstimator):
 
     def _rows(self, acts: ArrayLike) -> Float[Tensor, "text d_model"]:
         """Activations to predict for, checked against those of the fit."""
-        if not hasattr(self, "n_features_in_"):
-            raise ValueError(f"this {type(self).__name__} is not fitted yet: call fit(acts, labels) first")
+        check_is_fitted(self)
         rows = as_activations(acts, 2)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(

@@ -1,12 +1,15 @@
 """Probes trained by gradient descent: an MLP, attention over tokens. Deterministic in `random_state`."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from utils.layer_sweep import StackedProbe
@@ -19,7 +22,7 @@ class MLPProbe(ClassifierMixin, StackedProbe):
 
     Trained on standardised features by AdamW on the cross-entropy, in float32. Layers of a stack start
     from the same weights and see the same batches, so that fitting them together or one by one agrees to rounding.
-    hidden: width of the hidden layer. epochs, batch_size (texts), lr, weight_decay: AdamW's settings.
+    hidden: width of the hidden layer. steps, batch_size (texts), lr, weight_decay: how AdamW trains.
     Learned: `weights_`, four arrays for **raw** activations:
     `logits = relu(acts @ weights_[0] + weights_[1]) @ weights_[2] + weights_[3]`; `classes_`.
     """
@@ -30,14 +33,14 @@ class MLPProbe(ClassifierMixin, StackedProbe):
     def __init__(
         self,
         hidden: int = 64,
-        epochs: int = 40,
+        steps: int = 600,
         batch_size: int = 128,
         lr: float = 2e-3,
-        weight_decay: float = 0.1,
+        weight_decay: float = 1.0,
         random_state: int = 0,
     ):
         self.hidden = hidden
-        self.epochs = epochs
+        self.steps = steps
         self.batch_size = batch_size
         self.lr = lr
         self.weight_decay = weight_decay
@@ -46,7 +49,7 @@ class MLPProbe(ClassifierMixin, StackedProbe):
     def _fit_stack(
         self, acts: Float[Tensor, "layer text d_model"], labels: np.ndarray
     ) -> list[dict[str, Any]]:
-        check_positive(hidden=self.hidden, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr)
+        check_positive(hidden=self.hidden, steps=self.steps, batch_size=self.batch_size, lr=self.lr)
         n_layers, n_texts, d_model = acts.shape
         classes, index = as_classes(labels, n_texts)
         targets = torch.from_numpy(index)
@@ -92,7 +95,8 @@ class MLPProbe(ClassifierMixin, StackedProbe):
 
     def predict(self, acts: Float[ArrayLike, "text d_model"]) -> np.ndarray:
         """The most probable class of each text."""
-        return self.classes_[self._logits(acts).argmax(-1).numpy()]
+        chosen = self._logits(acts).argmax(-1).numpy()
+        return self.classes_[chosen]
 
     def score(self, acts: Float[ArrayLike, "text d_model"], labels: ArrayLike) -> float:
         """Accuracy."""
@@ -135,13 +139,13 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        epochs: int = 40,
-        batch_size: int = 128,
-        lr: float = 1e-2,
+        steps: int = 400,
+        batch_size: int = 64,
+        lr: float = 0.1,
         weight_decay: float = 0.1,
         random_state: int = 0,
     ):
-        self.epochs = epochs
+        self.steps = steps
         self.batch_size = batch_size
         self.lr = lr
         self.weight_decay = weight_decay
@@ -152,7 +156,7 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
 
         Raises ValueError for a text without tokens, infinity or NaN inside a token, or other than two classes.
         """
-        check_positive(epochs=self.epochs, batch_size=self.batch_size, lr=self.lr)
+        check_positive(steps=self.steps, batch_size=self.batch_size, lr=self.lr)
         tokens, real = _split_padding(acts)
         n_texts, _, d_model = tokens.shape
         classes, index = as_classes(labels, n_texts)
@@ -160,7 +164,7 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
             raise ValueError(f"labels hold {len(classes)} classes; AttentionProbe separates two")
         targets = torch.from_numpy(index).float()
         _, (mean,), (scale,) = standardise(tokens[real].unsqueeze(0))
-        features = ((tokens - mean.float()) / scale.float()).masked_fill(~real.unsqueeze(-1), 0)
+        features = ((tokens.float() - mean.float()) / scale.float()).masked_fill(~real.unsqueeze(-1), 0)
 
         query, value, bias = (torch.zeros(size, requires_grad=True) for size in (d_model, d_model, 1))
 
@@ -178,8 +182,7 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
         return self
 
     def _predict(self, acts: ArrayLike) -> tuple[Float[Tensor, "text"], Float[Tensor, "text pos"]]:
-        if not hasattr(self, "query_"):
-            raise ValueError("this AttentionProbe is not fitted yet: call fit(acts, labels) first")
+        check_is_fitted(self)
         tokens, real = _split_padding(acts)
         if tokens.shape[2] != len(self.query_):
             raise ValueError(
@@ -204,7 +207,8 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
 
     def predict(self, acts: Float[ArrayLike, "text pos d_model"]) -> np.ndarray:
         """The more probable class of each text."""
-        return self.classes_[(self.decision_function(acts) > 0).astype(int)]
+        chosen = (self.decision_function(acts) > 0).astype(int)
+        return self.classes_[chosen]
 
     def score(self, acts: Float[ArrayLike, "text pos d_model"], labels: ArrayLike) -> float:
         """Accuracy."""
@@ -250,12 +254,17 @@ def _check_tokens(real: Bool[Tensor, "text pos"]) -> None:
 def _train(parameters, loss, n_texts: int, settings, generator: torch.Generator) -> None:
     """AdamW over shuffled batches of row indices, the learning rate falling linearly to zero."""
     optimizer = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / settings.epochs)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / settings.steps)
     # The caller may have gradients switched off, for instance around a forward pass.
     with torch.enable_grad():
-        for _ in range(settings.epochs):
-            for rows in torch.randperm(n_texts, generator=generator).split(settings.batch_size):
-                optimizer.zero_grad()
-                loss(rows).backward()
-                optimizer.step()
+        for rows in islice(_batches(n_texts, settings.batch_size, generator), settings.steps):
+            optimizer.zero_grad()
+            loss(rows).backward()
+            optimizer.step()
             schedule.step()
+
+
+def _batches(n_texts: int, size: int, generator: torch.Generator) -> Iterator[Int[Tensor, "row"]]:
+    """Row indices in a new random order each time round, without end."""
+    while True:
+        yield from torch.randperm(n_texts, generator=generator).split(size)

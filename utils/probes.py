@@ -68,7 +68,8 @@ class _BinaryLinearProbe(ClassifierMixin, StackedProbe):
 
     def predict(self, acts: Float[ArrayLike, "text d_model"]) -> np.ndarray:
         """The predicted label of each text, as one of `classes_`."""
-        return self.classes_[(self.decision_function(acts) > 0).astype(int)]
+        chosen = (self.decision_function(acts) > 0).astype(int)
+        return self.classes_[chosen]
 
     def score(self, acts: Float[ArrayLike, "text d_model"], labels: ArrayLike) -> float:
         """Accuracy."""
