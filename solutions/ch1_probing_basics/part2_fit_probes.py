@@ -3,6 +3,7 @@
 
 # %%
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -84,31 +85,23 @@ def fit_logistic_probe(
     acts, targets = acts.double(), labels.double()
     mean, scale = acts.mean(dim=0), acts.std(dim=0, correction=0)
     scale = torch.where(scale > 1e-9 * (1 + mean.abs()), scale, torch.ones_like(scale))
-    features = torch.cat([(acts - mean) / scale, torch.ones(len(acts), 1, dtype=acts.dtype)], dim=1)
-    penalty = torch.full((features.shape[1],), l2, dtype=acts.dtype)
-    penalty[-1] = 0.0
+    features = (acts - mean) / scale
+    weights = torch.zeros(acts.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weights, bias], max_iter=1000, tolerance_grad=1e-8, tolerance_change=1e-14, line_search_fn="strong_wolfe"
+    )
 
-    def loss_of(weights: Tensor) -> Tensor:
-        logits = features @ weights
-        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
-        return losses + (penalty * weights.square()).sum() / 2
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.binary_cross_entropy_with_logits(features @ weights + bias, targets)
+        value = value + l2 / 2 * weights.square().sum()
+        value.backward()
+        return value
 
-    weights = torch.zeros(features.shape[1], dtype=acts.dtype)
-    for _ in range(100):
-        probability = torch.sigmoid(features @ weights)
-        gradient = features.T @ (probability - targets) / len(targets) + penalty * weights
-        curvature = (probability * (1 - probability)).unsqueeze(1)
-        hessian = features.T @ (curvature * features) / len(targets) + torch.diag(penalty + 1e-12)
-        step = torch.linalg.solve(hessian, gradient)
-        size = 1.0
-        # A full Newton step can overshoot far from the optimum: halve it until the loss falls.
-        while loss_of(weights - size * step) > loss_of(weights) and size > 1e-6:
-            size /= 2
-        weights = weights - size * step
-        if step.abs().max() < 1e-9:
-            break
-    coef = weights[:-1] / scale
-    return coef.float(), (weights[-1] - coef @ mean).item()
+    optimizer.step(loss)
+    coef = weights.detach() / scale
+    return coef.float(), (bias.detach() - coef @ mean).item()
     ### END SOLUTION
 
 

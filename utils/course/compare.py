@@ -99,7 +99,8 @@ def _tensor_difference(received: torch.Tensor, expected: torch.Tensor, tolerance
     error = (got - want).abs()
     # Infinities of one sign subtract to NaN, yet they match.
     same = (got == want) | (got.isnan() & want.isnan() if tolerance.equal_nan else False)
-    within = same | (error <= tolerance.atol + tolerance.rtol * want.abs())
+    close = error <= tolerance.atol + tolerance.rtol * want.abs()
+    within = same | (close & want.isfinite())
     if bool(within.all()):
         return None
     if bool((got.isnan() & ~want.isnan()).any()):

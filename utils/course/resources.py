@@ -10,7 +10,25 @@ def _tiny_model() -> object:
     return tiny_language_model()
 
 
-BUILDERS: dict[str, Callable[[], object]] = {"tiny_model": _tiny_model}
+def _tiny_model_scaled_norm() -> object:
+    """The tiny model with a final norm as a trained one has it: fresh weights are all one, and forgetting them shows
+    nothing."""
+    import torch
+
+    from utils.models import tiny_language_model
+
+    model = tiny_language_model()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        weight = model.ln_final.weight
+        weight.copy_(0.5 + torch.rand(weight.shape, generator=generator))
+    return model
+
+
+BUILDERS: dict[str, Callable[[], object]] = {
+    "tiny_model": _tiny_model,
+    "tiny_model_scaled_norm": _tiny_model_scaled_norm,
+}
 _built: dict[int, str] = {}
 
 

@@ -1,0 +1,122 @@
+"""A learner's file is read for its definitions; nothing else of it runs."""
+
+import json
+
+import nbformat
+import pytest
+
+from utils.course.submissions import UnreadableSubmission, read_submission
+
+
+def notebook(tmp_path, *cells):
+    path = tmp_path / "work.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    return path
+
+
+def script(tmp_path, text):
+    path = tmp_path / "work.py"
+    path.write_text(text)
+    return path
+
+
+def test_only_definitions_run(tmp_path):
+    marker = tmp_path / "ran"
+    text = f"""import math
+SIZE = (2, 3)
+open({str(marker)!r}, "w")
+model = open({str(marker)!r}, "w")
+def f():
+    return SIZE, math.pi
+"""
+    namespace = read_submission(script(tmp_path, text)).namespace()
+    assert not marker.exists()
+    assert "model" not in namespace
+    assert namespace["f"]()[0] == (2, 3)
+
+
+def test_last_definition_wins(tmp_path):
+    path = notebook(tmp_path, "def f():\n    return 1", "def f():\n    return 2")
+    assert read_submission(path).namespace()["f"]() == 2
+
+
+def test_magics_are_left_out_with_a_note(tmp_path):
+    path = notebook(
+        tmp_path,
+        "%matplotlib inline\n!rm -rf x\nf?\ndef f():\n    %time pass\n    return 1",
+        "%%bash\nls",
+        "%%time\ndef g(): return 2",
+    )
+    submission = read_submission(path)
+    namespace = submission.namespace()
+    assert namespace["f"]() == 1
+    assert namespace["g"]() == 2
+    assert len(submission.notes) == 6
+    assert any("rm -rf" in note for note in submission.notes)
+
+
+def test_a_broken_cell_costs_only_itself(tmp_path):
+    submission = read_submission(notebook(tmp_path, "def f(:", "def g():\n    return 1"))
+    assert submission.namespace()["g"]() == 1
+    assert "code cell 1" in submission.notes[0]
+    assert "line 1" in submission.notes[0]
+
+
+def test_a_failing_definition_costs_only_itself(tmp_path):
+    submission = read_submission(script(tmp_path, "def f(x=nothing):\n    pass\ndef g():\n    return 1\n"))
+    assert submission.namespace()["g"]() == 1
+    assert "nothing" in submission.notes[0]
+
+
+def test_statements_that_share_a_line(tmp_path):
+    submission = read_submission(script(tmp_path, "A = 1; print('no'); B = 2\n"))
+    assert submission.namespace().keys() >= {"A", "B"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("work.py", b"def f(:\n", "line 1"),
+        ("work.py", b"\xff\xfe\x00", "UTF-8"),
+        ("work.py", b"x = 1\x00", "null bytes"),
+        ("work.ipynb", b"not json", "not JSON"),
+        ("work.ipynb", b"[]", "not a notebook"),
+        ("work.ipynb", b'{"cells": 3}', "not a notebook"),
+        ("work.ipynb", b"[" * 100_000, "not JSON"),
+        ("work.txt", b"hello", "expected a notebook"),
+    ],
+)
+def test_unreadable_files_get_one_line(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UnreadableSubmission, match=says) as caught:
+        read_submission(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UnreadableSubmission, match="No such file"):
+        read_submission(tmp_path / "nothing.py")
+
+
+def test_bom_and_old_notebooks(tmp_path):
+    old = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {},
+        "worksheets": [
+            {
+                "cells": [
+                    {
+                        "cell_type": "code",
+                        "input": "def f():\n    return 1",
+                        "language": "python",
+                        "outputs": [],
+                    }
+                ]
+            }
+        ],
+    }
+    path = tmp_path / "old.ipynb"
+    path.write_text("\ufeff" + json.dumps(old), encoding="utf-8")
+    assert read_submission(path).namespace()["f"]() == 1
