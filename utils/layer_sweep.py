@@ -13,7 +13,9 @@ from torch import Tensor
 
 from utils.validation import ArrayLike, as_activations, as_rows
 
-STACK_BYTES = 2**28  # of float64 activations in work at a time: larger sweeps go through in several stacks
+STACK_BYTES = (
+    2**24
+)  # of float64 activations at a time: what a processor cache holds is faster than everything at once
 
 
 class StackedProbe(BaseEstimator):

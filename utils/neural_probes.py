@@ -35,7 +35,7 @@ class MLPProbe(ClassifierMixin, StackedProbe):
         hidden: int = 64,
         steps: int = 600,
         batch_size: int = 128,
-        lr: float = 2e-3,
+        lr: float = 5e-3,
         weight_decay: float = 1.0,
         random_state: int = 0,
     ):

@@ -7,10 +7,12 @@ import argparse
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from utils.probes import LogisticProbe, RidgeProbe, fit_layers
@@ -37,82 +39,80 @@ def residual_like(n_texts: int, n_layers: int, d_model: int, seed: int) -> tuple
     return torch.from_numpy(np.stack(layers, axis=1)).float(), torch.from_numpy(labels)
 
 
-def sklearn_logistic(acts: np.ndarray, labels: np.ndarray, l2: float, solver: str) -> np.ndarray:
-    """Probability of True, "text layer", from one scikit-learn fit a layer in float64 with tol=1e-8."""
-    probs = []
-    for layer in range(acts.shape[1]):
-        features = StandardScaler().fit_transform(acts[:, layer].astype(np.float64))
-        model = LogisticRegression(C=1 / (len(labels) * l2), tol=1e-8, solver=solver, max_iter=10_000)
-        probs.append(model.fit(features, labels).predict_proba(features)[:, 1])
-    return np.stack(probs, axis=1)
+def sklearn_logistic(acts: np.ndarray, labels: np.ndarray, l2: float, solver: str) -> list[Pipeline]:
+    """One scikit-learn fit a layer, in float64 with tol=1e-8."""
+    settings = {"C": 1 / (len(labels) * l2), "tol": 1e-8, "solver": solver, "max_iter": 10_000}
+    fresh = [make_pipeline(StandardScaler(), LogisticRegression(**settings)) for _ in range(acts.shape[1])]
+    return [model.fit(acts[:, layer].astype(np.float64), labels) for layer, model in enumerate(fresh)]
 
 
-def our_logistic(acts: torch.Tensor, labels: torch.Tensor, l2: float) -> np.ndarray:
-    sweep = fit_layers(LogisticProbe(l2=l2), acts, labels)
-    return np.stack([probe.predict_proba(acts[:, layer])[:, 1] for layer, probe in sweep.items()], axis=1)
-
-
-def sklearn_ridge(acts: np.ndarray, targets: np.ndarray, l2: float) -> np.ndarray:
-    """Predictions "text target" from one scikit-learn fit a target."""
+def sklearn_ridge(acts: np.ndarray, targets: np.ndarray, l2: float) -> list[Ridge]:
+    """One scikit-learn fit a target."""
     features = acts.astype(np.float64)
-    models = [Ridge(alpha=l2).fit(features, target) for target in targets.T]
-    return np.stack([model.predict(features) for model in models], axis=1)
+    return [Ridge(alpha=l2).fit(features, target) for target in targets.T]
 
 
-def paired(ours: Callable, theirs: Callable, rounds: int) -> tuple[float, float, float]:
-    """Median seconds of each, and the greatest difference between their results."""
-    times: tuple[list[float], list[float]] = ([], [])
-    results = [np.empty(0)] * 2
-    for _ in range(rounds):
-        for index, contender in enumerate((ours, theirs)):
-            start = time.perf_counter()
-            results[index] = contender()
-            times[index].append(time.perf_counter() - start)
-    return median(times[0]), median(times[1]), float(np.abs(results[0] - results[1]).max())
+def seconds(fit: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    fitted = fit()
+    return time.perf_counter() - start, fitted
+
+
+def paired(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> tuple[float, float, Any, Any]:
+    """Median seconds of each, and what each fitted last."""
+    runs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+    times = [median(run[contender][0] for run in runs) for contender in (0, 1)]
+    return times[0], times[1], runs[-1][0][1], runs[-1][1][1]
+
+
+def bench_logistic(acts: torch.Tensor, labels: torch.Tensor, l2: float, rounds: int) -> None:
+    arrays = acts.double().numpy(), labels.numpy()
+    middle = arrays[0][:, acts.shape[1] // 2 :][:, :1]
+    cost = {s: seconds(lambda s=s: sklearn_logistic(middle, arrays[1], l2, s))[0] for s in SOLVERS}
+    best = min(SOLVERS, key=lambda solver: cost[solver])  # scikit-learn gets its fastest solver on these data
+    ours, theirs, sweep, models = paired(
+        lambda: fit_layers(LogisticProbe(l2=l2), acts, labels),
+        lambda: sklearn_logistic(acts.numpy(), arrays[1], l2, best),
+        rounds,
+    )
+    difference = max(
+        np.abs(sweep[layer].predict_proba(acts[:, layer]) - model.predict_proba(arrays[0][:, layer])).max()
+        for layer, model in enumerate(models)
+    )
+    report(f"logistic, l2={l2:g} (sklearn {best})", ours, theirs, difference)
+
+
+def bench_ridge(acts: torch.Tensor, targets: torch.Tensor, l2: float, rounds: int) -> None:
+    rows = acts.double().numpy()
+    ours, theirs, probe, models = paired(
+        lambda: RidgeProbe(l2=l2).fit(acts, targets),
+        lambda: sklearn_ridge(acts.numpy(), targets.numpy(), l2),
+        rounds,
+    )
+    difference = np.abs(
+        probe.predict(acts) - np.stack([model.predict(rows) for model in models], axis=1)
+    ).max()
+    report(f"ridge, {targets.shape[1]} one-hot targets, one layer", ours, theirs, difference)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer layers, one round")
+    parser.add_argument("--quick", action="store_true", help="fewer layers and targets, one round")
     quick = parser.parse_args().quick
-    n_layers, rounds = (6, 1) if quick else (30, 3)
+    n_layers, n_squares, rounds = (6, 8, 1) if quick else (30, 64, 3)
     acts, labels = residual_like(2000, n_layers, 576, seed=0)
     print(
-        f"{torch.get_num_threads()} threads; {n_layers} layers × 2,000 texts × 576; median of {rounds} paired rounds\n"
+        f"{torch.get_num_threads()} threads; {n_layers} layers × 2,000 texts × 576; median of {rounds} paired rounds"
     )
-    print(f"{'fit':<42}{'ours':>9}{'sklearn':>10}{'ratio':>8}{'difference':>12}")
-
-    arrays = acts.numpy(), labels.numpy()
+    print(f"\n{'fit':<44}{'ours':>9}{'sklearn':>10}{'ratio':>8}{'difference':>12}")
     for l2 in (1e-1, 1e-2, 1e-3):
-        sample = arrays[0][:, n_layers // 2 : n_layers // 2 + 1]
-        cost = {}
-        for solver in SOLVERS:  # scikit-learn gets whichever of its solvers is fastest on these data
-            start = time.perf_counter()
-            sklearn_logistic(sample, arrays[1], l2, solver)
-            cost[solver] = time.perf_counter() - start
-        best = min(cost, key=lambda solver: cost[solver])
-        row = paired(
-            lambda l2=l2: our_logistic(acts, labels, l2),
-            lambda l2=l2, best=best: sklearn_logistic(*arrays, l2, best),
-            rounds,
-        )
-        report(f"logistic, l2={l2:g} (sklearn {best})", *row)
-
-    layer = acts[:, :1]
-    board = torch.nn.functional.one_hot(
-        torch.randint(3, (2000, 64), generator=torch.Generator().manual_seed(0)), 3
-    )
-    targets = board.reshape(2000, 192).double()
-    row = paired(
-        lambda: fit_layers(RidgeProbe(l2=1.0), layer, targets)[0].predict(layer[:, 0]),
-        lambda: sklearn_ridge(layer[:, 0].numpy(), targets.numpy(), 1.0),
-        rounds,
-    )
-    report(f"ridge, {targets.shape[1]} one-hot targets, one layer", *row)
+        bench_logistic(acts, labels, l2, rounds)
+    squares = torch.randint(3, (2000, n_squares), generator=torch.Generator().manual_seed(0))
+    bench_ridge(acts[:, 0], torch.nn.functional.one_hot(squares, 3).flatten(1).double(), 1.0, rounds)
 
 
 def report(name: str, ours: float, theirs: float, difference: float) -> None:
-    print(f"{name:<42}{ours:>8.2f}s{theirs:>9.2f}s{theirs / ours:>7.1f}x{difference:>12.1e}")
+    print(f"{name:<44}{ours:>8.2f}s{theirs:>9.2f}s{theirs / ours:>7.1f}x{difference:>12.1e}")
 
 
 if __name__ == "__main__":
