@@ -72,3 +72,13 @@ def test_names_the_worst_place_of_a_large_tensor():
 
 def test_gradients_do_not_matter():
     assert_close(torch.ones(4, requires_grad=True), ONES)
+
+
+def test_generators_match_by_state():
+    """A call that draws leaves its generator changed: a replayed call must leave it in the same state."""
+    first, second = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    assert difference(first, second, Tolerance()) is None
+    torch.rand(1, generator=first)
+    assert difference(first, second, Tolerance()) is not None
+    assert difference([first], [3], Tolerance()) is not None
+    assert difference(3, first, Tolerance()) is not None
