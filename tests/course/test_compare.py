@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from utils.course import assert_close
+from utils.course.compare import Tolerance, difference
 
 ONES = torch.ones(4)
 
