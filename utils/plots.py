@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from utils.plot_points import pca_scatter, tradeoff, world_map
+from utils.plot_scores import score_histogram
 from utils.plot_style import COLOURS, DASHES, INK, dress, floats, plain, require_shape, short
 from utils.plot_text import parse_tree, token_weights
 from utils.validation import ArrayLike
@@ -22,6 +23,7 @@ __all__ = [
     "layer_sweep",
     "parse_tree",
     "pca_scatter",
+    "score_histogram",
     "token_weights",
     "tradeoff",
     "world_map",

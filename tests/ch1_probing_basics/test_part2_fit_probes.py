@@ -189,6 +189,72 @@ def sklearn_probabilities(acts, labels, l2):
     return torch.from_numpy(model.predict_proba(features.numpy())[:, 1])
 
 
+@exercise("layer_sweep")
+class TestLayerSweep:
+    def test_by_hand(self, learner):
+        """the share of validation texts that each layer's probe gets right"""
+        train = torch.tensor([[[-1.0], [1.0]], [[1.0], [-1.0]]])
+        val = torch.tensor([[[-1.0], [-1.0]], [[2.0], [3.0]], [[-2.0], [1.0]], [[-3.0], [2.0]]])
+        labels = torch.tensor([False, True, True, False])
+
+        def first_text_is_false(acts, labels):
+            return acts[1] - acts[0], 0.0
+
+        received = learner.layer_sweep(first_text_is_false, train, torch.tensor([False, True]), val, labels)
+        assert_close(received, torch.tensor([0.75, 0.25]))
+
+    def test_one_fit_a_layer(self, learner, rng):
+        """`fit` is called once a layer, in order, with that layer's training activations and nothing else"""
+        train, labels, val, val_labels = sweep_data(rng)
+        seen = []
+
+        def fit(acts, labels):
+            seen.append((acts, labels))
+            return acts[0], 0.0
+
+        learner.layer_sweep(fit, train, labels, val, val_labels)
+        assert len(seen) == train.shape[1], f"expected {train.shape[1]} fits, saw {len(seen)}"
+        for layer, (acts, given) in enumerate(seen):
+            assert_close(acts, train[:, layer], what=f"activations given to fit at layer {layer}")
+            assert_close(given, labels, what="labels given to fit")
+
+    def test_uses_the_intercept(self, learner, rng):
+        """an intercept that makes every score positive predicts True throughout"""
+        train, labels, val, val_labels = sweep_data(rng)
+        received = learner.layer_sweep(lambda acts, labels: (acts[0], 1e6), train, labels, val, val_labels)
+        assert_close(received, val_labels.float().mean().expand(train.shape[1]))
+
+    @hidden
+    def test_agrees_with_loop(self, learner, rng):
+        """agrees with a loop over layers and texts"""
+        train, labels, val, val_labels = sweep_data(rng)
+
+        def fit(acts, labels):
+            return acts[labels].mean(0) - acts[~labels].mean(0), 0.1
+
+        expected = []
+        for layer in range(train.shape[1]):
+            coef, intercept = fit(train[:, layer], labels)
+            hits = [
+                (float(row @ coef) + intercept > 0) == bool(y)
+                for row, y in zip(val[:, layer], val_labels, strict=True)
+            ]
+            expected.append(sum(hits) / len(hits))
+        assert_close(learner.layer_sweep(fit, train, labels, val, val_labels), torch.tensor(expected))
+
+
+def sweep_data(rng, n=30, n_val=17, n_layers=4, d_model=5):
+    """Layer k separates the classes along feature k, more and more strongly."""
+    labels, val_labels = torch.rand(n, generator=rng) < 0.5, torch.rand(n_val, generator=rng) < 0.4
+    labels[:2], val_labels[:2] = torch.tensor([True, False]), torch.tensor([True, False])
+    train = torch.randn(n, n_layers, d_model, generator=rng)
+    val = torch.randn(n_val, n_layers, d_model, generator=rng)
+    for layer in range(n_layers):
+        train[:, layer, layer] += layer * (2.0 * labels - 1)
+        val[:, layer, layer] += layer * (2.0 * val_labels - 1)
+    return train, labels, val, val_labels
+
+
 @exercise("fit_ridge_probe")
 class TestFitRidgeProbe:
     def test_by_hand(self, learner):
@@ -279,69 +345,3 @@ class TestR2Score:
         """raises ValueError where a target never changes: there is no spread to explain"""
         with pytest.raises(ValueError):
             learner.r2_score(torch.zeros(3, 2), torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
-
-
-@exercise("layer_sweep")
-class TestLayerSweep:
-    def test_by_hand(self, learner):
-        """the share of validation texts that each layer's probe gets right"""
-        train = torch.tensor([[[-1.0], [1.0]], [[1.0], [-1.0]]])
-        val = torch.tensor([[[-1.0], [-1.0]], [[2.0], [3.0]], [[-2.0], [1.0]], [[-3.0], [2.0]]])
-        labels = torch.tensor([False, True, True, False])
-
-        def first_text_is_false(acts, labels):
-            return acts[1] - acts[0], 0.0
-
-        received = learner.layer_sweep(first_text_is_false, train, torch.tensor([False, True]), val, labels)
-        assert_close(received, torch.tensor([0.75, 0.25]))
-
-    def test_one_fit_a_layer(self, learner, rng):
-        """`fit` is called once a layer, in order, with that layer's training activations and nothing else"""
-        train, labels, val, val_labels = sweep_data(rng)
-        seen = []
-
-        def fit(acts, labels):
-            seen.append((acts, labels))
-            return acts[0], 0.0
-
-        learner.layer_sweep(fit, train, labels, val, val_labels)
-        assert len(seen) == train.shape[1], f"expected {train.shape[1]} fits, saw {len(seen)}"
-        for layer, (acts, given) in enumerate(seen):
-            assert_close(acts, train[:, layer], what=f"activations given to fit at layer {layer}")
-            assert_close(given, labels, what="labels given to fit")
-
-    def test_uses_the_intercept(self, learner, rng):
-        """an intercept that makes every score positive predicts True throughout"""
-        train, labels, val, val_labels = sweep_data(rng)
-        received = learner.layer_sweep(lambda acts, labels: (acts[0], 1e6), train, labels, val, val_labels)
-        assert_close(received, val_labels.float().mean().expand(train.shape[1]))
-
-    @hidden
-    def test_agrees_with_loop(self, learner, rng):
-        """agrees with a loop over layers and texts"""
-        train, labels, val, val_labels = sweep_data(rng)
-
-        def fit(acts, labels):
-            return acts[labels].mean(0) - acts[~labels].mean(0), 0.1
-
-        expected = []
-        for layer in range(train.shape[1]):
-            coef, intercept = fit(train[:, layer], labels)
-            hits = [
-                (float(row @ coef) + intercept > 0) == bool(y)
-                for row, y in zip(val[:, layer], val_labels, strict=True)
-            ]
-            expected.append(sum(hits) / len(hits))
-        assert_close(learner.layer_sweep(fit, train, labels, val, val_labels), torch.tensor(expected))
-
-
-def sweep_data(rng, n=30, n_val=17, n_layers=4, d_model=5):
-    """Layer k separates the classes along feature k, more and more strongly."""
-    labels, val_labels = torch.rand(n, generator=rng) < 0.5, torch.rand(n_val, generator=rng) < 0.4
-    labels[:2], val_labels[:2] = torch.tensor([True, False]), torch.tensor([True, False])
-    train = torch.randn(n, n_layers, d_model, generator=rng)
-    val = torch.randn(n_val, n_layers, d_model, generator=rng)
-    for layer in range(n_layers):
-        train[:, layer, layer] += layer * (2.0 * labels - 1)
-        val[:, layer, layer] += layer * (2.0 * val_labels - 1)
-    return train, labels, val, val_labels

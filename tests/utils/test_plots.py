@@ -17,6 +17,7 @@ from utils.plots import (
     layer_sweep,
     parse_tree,
     pca_scatter,
+    score_histogram,
     token_weights,
     tradeoff,
     world_map,
@@ -368,3 +369,17 @@ def test_long_titles_wrap_and_get_room():
 
 def test_plain_leaves_quotes_alone():
     assert plain('<s> Xi\'an & "co"') == '&lt;s&gt; Xi\'an &amp; "co"'
+
+
+def test_score_histogram_counts_each_class_on_common_bins():
+    scores = [0.0, 0.1, 0.9, 1.0, 0.95]
+    figure = score_histogram(
+        scores, [False, False, True, True, False], title="t", names=("other", "Europe"), threshold=0.5, bins=2
+    )
+    other, europe = figure.data
+    assert (other.name, list(other.y)) == ("other", [2, 1])
+    assert (europe.name, list(europe.y)) == ("Europe", [0, 2])
+    assert list(other.x) == list(europe.x) == [0.25, 0.75]
+    assert figure.layout.shapes[0].x0 == 0.5
+    with pytest.raises(ValueError, match="labels"):
+        score_histogram(scores, [True], title="t")

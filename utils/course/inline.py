@@ -24,7 +24,7 @@ def open_lesson(slug: str) -> tuple[Callable[[Any], None], Callable[[str], Any]]
     use_reference("name"): puts the course's implementation in place of yours, so that you can go on.
     Raises LessonError for an unknown lesson.
     """
-    (lesson,) = find_lessons(slug)
+    lesson = find_lessons(slug)[0]
     if lesson.slug != slug:
         raise LessonError(
             f"{slug!r} is a chapter; a notebook opens one lesson of it, for example {lesson.slug!r}"

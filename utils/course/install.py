@@ -35,8 +35,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the test suite needs")
     options = parser.parse_args()
-    if sys.version_info < (3, 11):
-        sys.exit(f"The course needs Python 3.11 or newer; this is {platform.python_version()} ({sys.executable}).")
+    if sys.version_info < (3, 11):  # noqa: UP036 (this file runs before anything checks it)
+        sys.exit(
+            f"The course needs Python 3.11 or newer; this is {platform.python_version()} ({sys.executable})."
+        )
     make_environment()
     pip("install", "--upgrade", "pip")
     pip("install", *constrained(), *cpu_wheels(), "torch")
@@ -62,7 +64,9 @@ def make_environment() -> None:
         venv.create(VENV, with_pip=True)
     except (subprocess.CalledProcessError, OSError) as error:
         shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit(f"Python could not make an environment ({error}). On Debian or Ubuntu: apt install python3-venv.")
+        sys.exit(
+            f"Python could not make an environment ({error}). On Debian or Ubuntu: apt install python3-venv."
+        )
 
 
 def environment_python() -> Path:
@@ -74,7 +78,7 @@ def constrained() -> list[str | Path]:
 
 
 def cpu_wheels() -> list[str]:
-    """PyTorch's index of CPU builds, where it matters and can be reached: the default Linux build brings gigabytes of CUDA."""
+    """PyTorch's index of CPU builds where it can be reached: the default Linux build brings gigabytes of CUDA."""
     if platform.system() != "Linux" or shutil.which("nvidia-smi"):
         return []
     try:

@@ -16,6 +16,8 @@ from utils.course.learner import Call, Learner, MissingFunction, TimeLimit, Work
 Outcome = Literal["passed", "failed", "error", "missing"]
 
 PUBLIC_SEED = 0
+ENDLESS = "your code ran too long and was stopped: is there a loop that never ends?"
+NOT_RUN = "not run, because the check above had to be stopped"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,15 @@ class CheckResult:
 
 
 def run_exercise(exercise: Exercise, learner: Learner, seed: int = PUBLIC_SEED) -> list[CheckResult]:
-    """Every check of the exercise, in order; one that fails does not stop the next."""
-    return [_run_check(exercise, check, learner, seed) for check in exercise.checks]
+    """Every check of the exercise, in order. One that fails does not stop the next; one that never ends does."""
+    results: list[CheckResult] = []
+    for check in exercise.checks:
+        if results and results[-1].message in (ENDLESS, NOT_RUN):
+            nothing = Recording((), ())
+            results.append(CheckResult(check.name, check.purpose, "error", NOT_RUN, "", nothing))
+        else:
+            results.append(_run_check(exercise, check, learner, seed))
+    return results
 
 
 def seeded_generator(exercise: str, check: str, seed: int) -> torch.Generator:
@@ -71,8 +80,8 @@ def _outcome(exercise: Exercise, check: Check, learner: Learner, seed: int) -> t
         return "missing", str(error)
     except AssertionError as error:
         return "failed", str(error) or f"this does not hold: {_failing_line(error)}"
-    except TimeLimit as error:
-        return "error", f"your code was {error}: is there a loop that never ends?"
+    except TimeLimit:
+        return "error", ENDLESS
     except WorkerDied as error:
         return "error", str(error)
     except Exception as error:

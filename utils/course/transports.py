@@ -17,7 +17,7 @@ from utils.course.learner import TimeLimit, WorkerDied
 from utils.course.submissions import Submission
 from utils.course.timelimit import time_limit
 
-CALL_SECONDS = 20.0
+CALL_SECONDS = 10.0
 LOAD_SECONDS = 120.0
 FRAME_LIMIT = 1 << 30
 
@@ -28,11 +28,11 @@ class LiveTransport:
     """The learner's functions in this very process: the notebook's."""
 
     def __init__(
-        self, namespace: Mapping[str, Any], guarded: Sequence[str] = (), call_seconds: float = CALL_SECONDS
+        self, namespace: Mapping[str, Any], guarded: Sequence[str] = (), call_seconds: float | None = None
     ):
         self._namespace = namespace
         self._guard = Guard(guarded)
-        self._call_seconds = call_seconds
+        self._call_seconds = call_seconds or CALL_SECONDS
         self.reset()
 
     def defined(self, name: str) -> bool:
@@ -54,11 +54,11 @@ class ProcessTransport:
     """
 
     def __init__(
-        self, submission: Submission, guarded: Sequence[str] = (), call_seconds: float = CALL_SECONDS
+        self, submission: Submission, guarded: Sequence[str] = (), call_seconds: float | None = None
     ):
         self._submission = submission
         self._guarded = list(guarded)
-        self._call_seconds = call_seconds
+        self._call_seconds = call_seconds or CALL_SECONDS
         self._process: subprocess.Popen | None = None
         self._defined: set[str] = set()
 

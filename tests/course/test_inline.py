@@ -1,0 +1,78 @@
+"""`check` as a notebook calls it."""
+
+import pytest
+
+from utils.course import inline, open_lesson
+from utils.course.lessons import Lesson, LessonError
+from utils.course.progress import load_progress
+
+SLUG = "ch1_probing_basics/part2_fit_probes"
+LESSON = Lesson(SLUG)
+
+
+def difference_of_means(acts, labels):
+    print("shape", tuple(acts.shape))
+    return labels.float()
+
+
+def test_wrong_answer(capsys):
+    check, _ = open_lesson(SLUG)
+    check(difference_of_means)
+    printed = capsys.readouterr().out
+    assert "2 of 5 checks passed" in printed
+    assert "expected shape (2,), received (5,)" in printed
+    assert "shape (5, 2)" in printed
+    assert "run it again" in printed
+    assert load_progress(LESSON).status("difference_of_means") == "tried"
+
+
+def test_help_grows_with_attempts():
+    for _ in range(3):
+        report = inline.check_answer(LESSON, difference_of_means)
+    assert "use_reference" in report.next_step
+
+
+def test_right_answer_names_the_next(capsys):
+    report = inline.check_answer(LESSON, LESSON.reference_namespace()["fit_ridge_probe"])
+    assert report.passed
+    assert "Next: `r2_score`" in report.next_step
+
+
+def test_reference_counts_as_borrowed(capsys):
+    check, use_reference = open_lesson(SLUG)
+    borrowed = use_reference("layer_sweep")
+    check(borrowed)
+    assert globals()["layer_sweep"] is borrowed
+    assert load_progress(LESSON).status("layer_sweep") == "borrowed"
+
+
+def test_html_is_escaped():
+    def r2_score(predictions, targets):
+        raise ValueError("<script>alert(1)</script>")
+
+    page = inline.check_answer(LESSON, r2_score)._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_endless_loop(monkeypatch):
+    def r2_score(predictions, targets):
+        while True:
+            pass
+
+    monkeypatch.setattr("utils.course.transports.CALL_SECONDS", 0.2)
+    report = inline.check_answer(LESSON, r2_score)
+    assert not report.passed
+    assert "loop that never ends" in report.results[0].message
+
+
+@pytest.mark.parametrize("answer", [3, "auroc", lambda x: x], ids=["number", "name", "lambda"])
+def test_not_an_exercise(answer):
+    check, _ = open_lesson(SLUG)
+    with pytest.raises(LessonError):
+        check(answer)
+
+
+def test_a_chapter_is_no_lesson():
+    with pytest.raises(LessonError):
+        open_lesson("ch1_probing_basics")
