@@ -1,6 +1,8 @@
 """A learner's file is read for its definitions; nothing else of it runs."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -120,3 +122,17 @@ def test_bom_and_old_notebooks(tmp_path):
     path = tmp_path / "old.ipynb"
     path.write_text("\ufeff" + json.dumps(old), encoding="utf-8")
     assert read_submission(path).namespace()["f"]() == 1
+
+
+@pytest.mark.slow
+def test_first_import_from_c_works(tmp_path):
+    """C code imports through the calling function's globals: torch.tensor does, the first time in a process."""
+    work = script(tmp_path, "import torch\ndef f():\n    return torch.tensor([1, 2])\n")
+    code = (
+        "import pathlib, sys; from utils.course.submissions import read_submission\n"
+        "namespace = read_submission(pathlib.Path(sys.argv[1])).namespace()\n"
+        "assert '__builtins__' not in namespace\n"
+        "print(namespace['f']().tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, work], capture_output=True, text=True, check=False)
+    assert done.stdout == "[1, 2]\n", done.stderr
