@@ -110,8 +110,8 @@ def layers_in_ascending_order(model, token_lists, layers, batch_size=32):
 
 @mistake("last_token_activations")
 def last_batch_dropped(model, token_lists, layers, batch_size=32):
-    """Texts that do not fill a whole batch are lost: len // batch_size rounds down. Let a range with step batch_size run
-    to the end."""
+    """Texts that do not fill a whole batch are lost: len // batch_size rounds down. Let a range with step batch_size
+    run to the end."""
     no_empty_text(token_lists)
     kept = len(token_lists) // batch_size * batch_size
     return read(model, token_lists[: kept or len(token_lists)], layers, batch_size)
@@ -119,8 +119,8 @@ def last_batch_dropped(model, token_lists, layers, batch_size=32):
 
 @mistake("last_token_activations")
 def order_of_texts_lost(model, token_lists, layers, batch_size=32):
-    """The texts were sorted by length, which saves padding, but the rows were not put back in the caller's order: labels
-    would no longer belong to them."""
+    """The texts were sorted by length, which saves padding, but the rows were not put back in the caller's order:
+    labels would no longer belong to them."""
     no_empty_text(token_lists)
     return read(model, sorted(token_lists, key=len), layers, batch_size)
 
@@ -159,7 +159,9 @@ def by_hooks_sorted_by_length(model, token_lists, layers, batch_size=32):
 
         def keep(resid, hook, texts=texts):
             for row, text in enumerate(texts):
-                for column in [c for c, layer in enumerate(layers) if hook.name == f"blocks.{layer}.hook_out"]:
+                for column in [
+                    c for c, layer in enumerate(layers) if hook.name == f"blocks.{layer}.hook_out"
+                ]:
                     result[text, column] = resid[row, len(token_lists[text]) - 1].double()
 
         hooks = [(f"blocks.{layer}.hook_out", keep) for layer in layers]

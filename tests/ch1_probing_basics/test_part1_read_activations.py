@@ -15,14 +15,14 @@ YOURS_TO_WRITE = (
 )
 
 # Unequal lengths, the longest neither first nor last, and one text of a single token.
-TEXTS = [[5, 9, 40], [17], [80, 33, 21, 60, 12, 7], [101, 55, 9, 3], [64, 90]]
+TEXTS = [[5, 9, 40], [17], [80, 33, 21, 60, 12], [64, 90]]
 
 
 def alone(model, ids, layer):
     """The stream after a block at the last token of one text, run by itself: no padding, no batch."""
     name = f"blocks.{layer}.hook_out"
     with torch.no_grad():
-        _, cache = model.run_with_cache(torch.tensor([ids]), names_filter=[name])
+        _, cache = model.run_with_cache(torch.tensor([ids]), names_filter=[name], stop_at_layer=layer + 1)
     return cache[name][0, len(ids) - 1]
 
 
@@ -61,7 +61,7 @@ class TestLastTokenActivations:
     def test_batches(self, learner, tiny_model):
         """no text is lost or moved, whatever the batch size"""
         expected = torch.stack([alone(tiny_model, ids, 0) for ids in TEXTS])[:, None]
-        for batch_size in (1, 2, len(TEXTS)):
+        for batch_size in (1, 3):
             received = learner.last_token_activations(tiny_model, TEXTS, [0], batch_size=batch_size)
             assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"with batch_size={batch_size}")
 
