@@ -122,9 +122,13 @@ def _read(store: ActivationStore | None, shard: Shard, layers: Sequence[Layer]) 
 
 def _runs_as_stored(model: "TransformerBridge") -> bool:
     """Whether the fingerprint tells all: no hooks, and no folded weights (those lie outside the parameters)."""
+    if model.compatibility_mode or any(point.fwd_hooks for point in model.hook_dict.values()):
+        return False
     modules = [*model.modules(), *model.original_model.modules()]
-    hooked = any(module._forward_hooks or module._forward_pre_hooks for module in modules)
-    return not hooked and not model.compatibility_mode
+    hooks = [h for m in modules for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
+    # Both libraries hook their own modules, during the first forward, only to observe.
+    libraries = ("transformer_lens.", "transformers.")
+    return all(getattr(hook, "__module__", "").startswith(libraries) for hook in hooks)
 
 
 def _compute(run: Run, shard: Shard, layers: list[Layer], progress: Callable[[int], Any]) -> Rows:

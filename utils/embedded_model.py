@@ -121,7 +121,10 @@ def convert_embedded_model(say: Callable[[str], None] = lambda line: None) -> Pa
 
 def write_manifest(folder: Path) -> None:
     """Record size and SHA-256 of every file in a converted folder."""
-    entries = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(folder.iterdir())}
+    entries = {
+        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(folder.iterdir())
+    }
     atomic_write(folder / MANIFEST, json.dumps(entries, indent=1))
 
 

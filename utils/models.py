@@ -161,7 +161,8 @@ def tiny_language_model(seed: int = 0, n_layers: int = 3, d_model: int = 32) -> 
         architectures=["LlamaForCausalLM"],
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Offset, or the untrained twin of the same seed would be this very model.
+        torch.manual_seed(1_000_000 + seed)
         hf_model = LlamaForCausalLM(config).eval()
     return _boot(hf_model, _byte_tokenizer(special), "tiny-random-llama", default_bos=False)
 
