@@ -37,6 +37,22 @@ def f():
     assert namespace["f"]()[0] == (2, 3)
 
 
+def test_values_of_what_was_left_behind_are_left_behind_too(tmp_path):
+    text = """model = load_language_model()
+n_layers = model.cfg.n_layers
+middle = n_layers // 2
+def f(layer=middle):
+    return layer
+def g():
+    return 1
+"""
+    submission = read_submission(script(tmp_path, text))
+    assert set(submission.namespace()) == {"__name__", "g"}
+    # A function that could not be defined is worth a note: its checks would only say that it is missing.
+    assert len(submission.notes) == 1
+    assert "line 4" in submission.notes[0]
+
+
 def test_last_definition_wins(tmp_path):
     path = notebook(tmp_path, "def f():\n    return 1", "def f():\n    return 2")
     assert read_submission(path).namespace()["f"]() == 2

@@ -49,7 +49,9 @@ class Submission:
             try:
                 exec(compile(padded, filename, "exec"), module)
             except Exception as error:
-                self.notes.append(f"{chunk.name}, line {chunk.line}: {type(error).__name__}: {error}")
+                # What is computed from something left behind (a model, its activations) is left behind with it.
+                if not (isinstance(error, NameError) and _is_assignment(chunk.source)):
+                    self.notes.append(f"{chunk.name}, line {chunk.line}: {type(error).__name__}: {error}")
         # The functions' own globals keep theirs: C code that imports, such as the first torch.tensor, looks there.
         return {key: value for key, value in module.items() if key != "__builtins__"}
 
@@ -157,6 +159,10 @@ def _is_definition(node: ast.stmt) -> bool:
         active = (ast.Call, ast.Await, ast.Yield, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
         return named and not any(isinstance(part, active) for part in ast.walk(node.value))
     return False
+
+
+def _is_assignment(source: str) -> bool:
+    return isinstance(ast.parse(source).body[0], (ast.Assign, ast.AnnAssign))
 
 
 def describe_syntax_error(error: BaseException) -> str:
