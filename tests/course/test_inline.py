@@ -38,6 +38,12 @@ def test_right_answer_names_the_next(capsys):
     assert "Next: `r2_score`" in report.next_step
 
 
+def test_report_is_stored_as_it_reads():
+    """A notebook keeps the repr beside the HTML: it must not hold every call that the checks made."""
+    report = inline.check_answer(LESSON, LESSON.reference_namespace()["fit_ridge_probe"])
+    assert repr(report) == str(report)
+
+
 def test_reference_counts_as_borrowed(capsys):
     check, use_reference = open_lesson(SLUG)
     borrowed = use_reference("layer_sweep")

@@ -52,6 +52,10 @@ class Report:
             lines.append(f"  → {self.next_step}")
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        # A notebook stores it beside the HTML: the recorded calls would make half a megabyte of it.
+        return str(self)
+
     def _repr_html_(self) -> str:
         colour = GOOD if self.passed else BAD
         rows = "".join(_row(result) for result in self.results)
