@@ -117,3 +117,12 @@ def test_long_cells_are_found(lesson):
 def test_no_source(tmp_path):
     with pytest.raises(LessonError, match="no source"):
         notebooks.exercise_notebook(Lesson("ch9_trial/part1_trial", tmp_path))
+
+
+@pytest.mark.slow
+def test_progress_bars_are_not_kept(lesson):
+    source = "# %%\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n    pass\nprint('done')\n"
+    lesson.source.write_text(source)
+    run = notebooks.execute(lesson)
+    assert [output["text"] for output in run.notebook.cells[0].outputs] == ["done\n"]
+    assert "widgets" not in run.notebook.metadata

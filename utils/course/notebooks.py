@@ -17,6 +17,7 @@ from utils.storage import atomic_write
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 CELL_SECONDS = 900
+WIDGET = "application/vnd.jupyter.widget-view+json"
 PEAK_MEGABYTES = """
 import resource, sys
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10))
@@ -75,8 +76,12 @@ def execute(lesson: Lesson, quick: bool = False) -> Run:
         client.execute(env=environment)
         seconds = time.perf_counter() - start
     peak = int(notebook.cells.pop().outputs[0].text)
+    # Progress bars ignore TQDM_DISABLE in a notebook, and would stay in it, stuck half-way.
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     return Run(notebook, seconds, peak)
 
 
