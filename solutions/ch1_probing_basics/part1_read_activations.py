@@ -11,8 +11,8 @@
 # * draw principal components by layer, and say what they show and what they do not;
 # * compare directions by their cosine without being fooled by the mean, and put a floor under every number.
 #
-# *Time and memory: about 30 minutes of reading and 40 of exercises; the machine itself needs about a minute and 2 GB
-# on two CPU cores.*
+# *Time and memory: about 30 minutes of reading and 40 of exercises; the machine itself needs under two minutes and 2
+# GB on two CPU cores.*
 
 # %% [markdown]
 # ## How this course works
@@ -746,7 +746,7 @@ print("untrained twin                 ", agreement(twins[0][:, swept.index(middl
 # Shown, on the embedded model: at the last token of "The city of X", ten directions that were chosen without looking
 # at geography tell a city's continent although no centroid has seen its country, well above what spelling gives. The
 # untrained twin stays at chance, and the ability grows over the first half of the blocks. Continent directions found
-# from different countries agree.
+# from different countries agree, North America's the least: most of its cities lie in two countries.
 #
 # Not shown: that the model *uses* any of this; that it knows *where* a city is rather than which names go together (a
 # continent is a coarse thing, and names carry language, fame and spelling with them); that ten components are the
