@@ -58,9 +58,11 @@ def rng(request):
     return seeded_generator(exercise, check, request.config.getoption("--seed"))
 
 
-@pytest.fixture
-def tiny_model():
-    return resources.get("tiny_model")
+def _resource_fixture(name: str):
+    return pytest.fixture(name=name)(lambda: resources.get(name))
+
+
+globals().update({name: _resource_fixture(name) for name in resources.BUILDERS})
 
 
 def _lesson(request) -> Lesson:

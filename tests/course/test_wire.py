@@ -50,9 +50,9 @@ def test_tensors_come_back(value):
 
 def test_numpy_comes_back_as_numpy():
     array, scalar = wire.decode(wire.encode([np.arange(6.0).reshape(2, 3), np.float32(1.5)]))
-    assert isinstance(array, np.ndarray)
+    assert type(array) is np.ndarray
     assert (array == np.arange(6.0).reshape(2, 3)).all()
-    assert isinstance(scalar, np.float32)
+    assert type(scalar) is np.float32
     assert scalar == 1.5
 
 

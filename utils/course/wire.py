@@ -113,6 +113,8 @@ def decode(message: bytes, restore: Restore | None = None) -> Any:
     try:
         start = LENGTH_BYTES + int.from_bytes(message[:LENGTH_BYTES], "big")
         header, block = message[LENGTH_BYTES:start], message[start:]
+        if len(message) < start:
+            raise MalformedMessage(f"{len(message)} bytes, of which the header alone should have {start}")
         tensors = safetensors.torch.load(block) if block else {}
         return untree(json.loads(header))
     except MalformedMessage:
