@@ -19,10 +19,8 @@ def attend(acts, mask, query, value, bias, strength=None, weigh=None):
     """A right attention probe; the parts that the mistakes below get wrong are arguments."""
     every_text_has_tokens(mask)
     raw = acts @ query / math.sqrt(acts.shape[-1]) if strength is None else strength(acts, query)
-    if weigh is None:
-        weights = raw.masked_fill(~mask, float("-inf")).softmax(dim=1)
-    else:
-        weights = weigh(raw, mask)
+    weigh = weigh or (lambda raw, mask: raw.masked_fill(~mask, float("-inf")).softmax(dim=1))
+    weights = weigh(raw, mask)
     return (weights * (acts @ value)).sum(dim=1) + bias, weights
 
 
@@ -42,8 +40,8 @@ def masked_after_softmax(acts, mask, query, value, bias):
 
 @mistake("attention_probe")
 def padding_scored_zero(acts, mask, query, value, bias):
-    """The attention score of padding is set to 0. exp(0) is 1, so that padding still gets weight: −∞ is what the softmax
-    turns into 0."""
+    """The attention score of padding is set to 0. exp(0) is 1, so that padding still gets weight: −∞ is what the
+    softmax turns into 0."""
     return attend(
         acts, mask, query, value, bias, weigh=lambda raw, mask: raw.masked_fill(~mask, 0).softmax(dim=1)
     )
@@ -58,9 +56,7 @@ def not_scaled(acts, mask, query, value, bias):
 @mistake("attention_probe")
 def scaled_by_width(acts, mask, query, value, bias):
     """The attention scores are divided by d_model. Divide by its square root."""
-    return attend(
-        acts, mask, query, value, bias, strength=lambda acts, query: acts @ query / acts.shape[-1]
-    )
+    return attend(acts, mask, query, value, bias, strength=lambda acts, query: acts @ query / acts.shape[-1])
 
 
 @mistake("attention_probe")
@@ -94,8 +90,8 @@ def hard_attention(acts, mask, query, value, bias):
 
 @mistake("attention_probe")
 def overflowing_exponential(acts, mask, query, value, bias):
-    """The softmax is written as exp(x) / sum of exp(x), which overflows to inf / inf = NaN at scores beyond 88. Subtract
-    each text's largest score first, or use torch.softmax, which does."""
+    """The softmax is written as exp(x) / sum of exp(x), which overflows to inf / inf = NaN at scores beyond 88.
+    Subtract each text's largest score first, or use torch.softmax, which does."""
 
     def weigh(raw, mask):
         exponentials = raw.exp() * mask
@@ -247,8 +243,8 @@ def kruskal(n, ordered):
 
 @mistake("spanning_edges")
 def nearest_neighbours(distances):
-    """Each word is joined to its nearest neighbour. That leaves the words in separate clumps: a tree has n − 1 edges and
-    is in one piece."""
+    """Each word is joined to its nearest neighbour. That leaves the words in separate clumps: a tree has n − 1 edges
+    and is in one piece."""
     table = distances.clone()
     table.fill_diagonal_(float("inf"))
     return {(min(i, j), max(i, j)) for i, j in enumerate(table.argmin(dim=1).tolist()) if len(table) > 1}
@@ -295,8 +291,8 @@ def star_from_first_word(distances):
 
 @mistake("spanning_edges")
 def zero_is_no_edge(distances):
-    """scipy's minimum_spanning_tree takes a 0 in the matrix for "no edge": two words at distance 0 are never joined. Add
-    a small constant to every distance first, which changes no comparison, or write the tree yourself."""
+    """scipy's minimum_spanning_tree takes a 0 in the matrix for "no edge": two words at distance 0 are never joined.
+    Add a small constant to every distance first, which changes no comparison, or write the tree yourself."""
     tree = minimum_spanning_tree(distances.double().numpy()).tocoo()
     ends = zip(tree.row.tolist(), tree.col.tolist(), strict=True)
     return {(min(edge), max(edge)) for edge in ends}
@@ -348,8 +344,8 @@ def by_heap(distances):
 
 @mistake("logit_lens")
 def norm_forgotten(model, resid):
-    """The final norm is missing. The unembedding expects a normalised stream: without it, deeper layers, whose stream is
-    longer, only look surer."""
+    """The final norm is missing. The unembedding expects a normalised stream: without it, deeper layers, whose stream
+    is longer, only look surer."""
     return model.unembed(resid)
 
 
@@ -453,8 +449,8 @@ def signed_difference(acts, labels, k):
 
 @mistake("top_k_neurons")
 def not_divided(acts, labels, k):
-    """The mean differences are not divided by the spread, so that the coordinates with the largest numbers win. Divide by
-    the pooled within-class standard deviation."""
+    """The mean differences are not divided by the spread, so that the coordinates with the largest numbers win. Divide
+    by the pooled within-class standard deviation."""
     checked(acts, labels, k)
     return mean_gap(acts, labels).abs().topk(k).indices
 

@@ -176,8 +176,11 @@ def random_distances(rng, n):
 def assert_edges(received, expected):
     assert isinstance(received, set), f"expected a set of pairs, received a {type(received).__name__}"
     for edge in received:
-        assert isinstance(edge, tuple) and len(edge) == 2, f"expected pairs (i, j), received {edge!r}"
-        assert all(isinstance(end, (int, np.integer)) for end in edge), f"expected integers, received {edge!r}"
+        assert isinstance(edge, tuple), f"expected pairs (i, j), received {edge!r}"
+        assert len(edge) == 2, f"expected pairs (i, j), received {edge!r}"
+        assert all(isinstance(end, (int, np.integer)) for end in edge), (
+            f"expected integers, received {edge!r}"
+        )
         assert edge[0] < edge[1], f"expected i < j in every pair, received {edge}"
     assert received == expected, f"expected the edges {sorted(expected)}, received {sorted(received)}"
 
