@@ -376,7 +376,7 @@ def test_score_histogram_counts_each_class_on_common_bins():
     figure = score_histogram(
         scores, [False, False, True, True, False], title="t", names=("other", "Europe"), threshold=0.5, bins=2
     )
-    other, europe = figure.data
+    other, europe = drawn(figure)
     assert (other.name, list(other.y)) == ("other", [2, 1])
     assert (europe.name, list(europe.y)) == ("Europe", [0, 2])
     assert list(other.x) == list(europe.x) == [0.25, 0.75]

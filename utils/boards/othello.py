@@ -141,7 +141,7 @@ def legal_moves_on(
 
 
 def encode(games: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-    """Squares to tokens 1 to 60; −1 (no move) to token 0. Raises ValueError for a centre square or one off the board."""
+    """Squares to tokens 1 to 60; −1 (no move) to token 0. Raises ValueError for a centre square or one off board."""
     games = np.asarray(games).astype(np.int64)
     bad = (games < -1) | (games >= N_SQUARES) | np.isin(games, CENTRE)
     if bad.any():
