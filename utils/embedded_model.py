@@ -109,11 +109,7 @@ def convert_embedded_model(say: Callable[[str], None] = lambda line: None) -> Pa
         temporary.mkdir()
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        entries = {
-            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in sorted(temporary.iterdir())
-        }
-        atomic_write(temporary / MANIFEST, json.dumps(entries, indent=1))
+        write_manifest(temporary)
         # A rename cannot replace a folder that still holds something.
         shutil.rmtree(folder, ignore_errors=True)
     return folder
