@@ -69,7 +69,12 @@ def execute(lesson: Lesson, quick: bool = False) -> Run:
 
     notebook = solution_notebook(lesson)
     notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEGABYTES))
-    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(ROOT)}})
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        resources={"metadata": {"path": str(ROOT)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
     with tempfile.TemporaryDirectory() as progress:
         environment = _environment(progress, quick)
         start = time.perf_counter()
