@@ -71,7 +71,7 @@ class MLPProbe(ClassifierMixin, StackedProbe):
             flat = F.cross_entropy(logits.flatten(0, 1), targets[rows].repeat(n_layers), reduction="sum")
             return flat / len(rows)
 
-        _train(weights, loss, n_texts, self, generator)
+        _train(weights, loss, n_texts, self, generator, lr=self.lr)
         first, first_bias, second, second_bias = (weight.detach().double() for weight in weights)
         first = first / scale.unsqueeze(-1)
         first_bias = first_bias - mean.unsqueeze(1) @ first
@@ -129,6 +129,8 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
     logit = Σ weight(pos) · (acts[pos] · value) + intercept.
     Input is "text pos d_model" with NaN at padding (see `mask_padding`). Trained on features standardised over
     real tokens, by AdamW on the log-loss, in float32; query and value start at zero: the mean over tokens.
+    steps, batch_size (texts), weight_decay: how AdamW trains. lr: its learning rate times d_model: as every feature
+    moves the logit at once, the step that a text can bear shrinks with their number.
     Learned, for **raw** activations: `query_` and `value_` (d_model,), `intercept_` (a float), `classes_`.
     """
 
@@ -139,9 +141,9 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        steps: int = 400,
+        steps: int = 500,
         batch_size: int = 64,
-        lr: float = 0.1,
+        lr: float = 3.0,
         weight_decay: float = 0.1,
         random_state: int = 0,
     ):
@@ -166,13 +168,14 @@ class AttentionProbe(ClassifierMixin, BaseEstimator):
         _, (mean,), (scale,) = standardise(tokens[real].unsqueeze(0))
         features = ((tokens.float() - mean.float()) / scale.float()).masked_fill(~real.unsqueeze(-1), 0)
 
+        generator = torch.Generator().manual_seed(self.random_state)
         query, value, bias = (torch.zeros(size, requires_grad=True) for size in (d_model, d_model, 1))
 
         def loss(rows: Tensor) -> Tensor:
             logits = _attend(features[rows], real[rows], query, value)[0] + bias
             return F.binary_cross_entropy_with_logits(logits, targets[rows])
 
-        _train([query, value, bias], loss, n_texts, self, torch.Generator().manual_seed(self.random_state))
+        _train([query, value, bias], loss, n_texts, self, generator, lr=self.lr / d_model)
         # Centring shifts all scores of a text alike, which the softmax ignores, and the value by a constant.
         raw_query, raw_value = query.detach().double() / scale, value.detach().double() / scale
         self.query_, self.value_ = raw_query.numpy(), raw_value.numpy()
@@ -251,9 +254,9 @@ def _check_tokens(real: Bool[Tensor, "text pos"]) -> None:
         )
 
 
-def _train(parameters, loss, n_texts: int, settings, generator: torch.Generator) -> None:
+def _train(parameters, loss, n_texts: int, settings, generator: torch.Generator, lr: float) -> None:
     """AdamW over shuffled batches of row indices, the learning rate falling linearly to zero."""
-    optimizer = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / settings.steps)
     # The caller may have gradients switched off, for instance around a forward pass.
     with torch.enable_grad():
