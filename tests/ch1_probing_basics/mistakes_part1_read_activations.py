@@ -133,6 +133,44 @@ def stopped_before_the_layer(model, token_lists, layers, batch_size=32):
     raise KeyError(f"blocks.{max(layers)}.hook_out")
 
 
+def without_padding_id(model, token_lists, layers, batch_size, pad):
+    rows = []
+    for start in range(0, len(token_lists), batch_size):
+        batch = token_lists[start : start + batch_size]
+        at = torch.tensor([sum(token != pad for token in ids) for ids in batch]) - 1
+        rows.append(read(model, batch, layers, batch_size, gather=lambda lengths, width, at=at: at % width))
+    return torch.cat(rows)
+
+
+@mistake("last_token_activations")
+def lengths_from_padded_tokens(model, token_lists, layers, batch_size=32):
+    """The lengths are counted in the padded batch, as the tokens that differ from the padding id. That id may occur in
+    a text: take the lengths from the lists, before padding."""
+    no_empty_text(token_lists)
+    return without_padding_id(model, token_lists, layers, batch_size, 0)
+
+
+@mistake("last_token_activations")
+def lengths_from_pad_token(model, token_lists, layers, batch_size=32):
+    """The lengths are counted in the padded batch, as the tokens that differ from the tokenizer's padding token. Texts
+    may contain it (often it is the end-of-text token): take the lengths from the lists, before padding."""
+    no_empty_text(token_lists)
+    return without_padding_id(model, token_lists, layers, batch_size, model.tokenizer.pad_token_id)
+
+
+@mistake("last_token_activations")
+def pads_the_callers_lists(model, token_lists, layers, batch_size=32):
+    """The padding is appended to the caller's own lists (`ids += …`), so that the next call takes it for text. Pad a
+    copy."""
+    no_empty_text(token_lists)
+    result = read(model, token_lists, layers, batch_size)
+    for start in range(0, len(token_lists), batch_size):
+        batch = token_lists[start : start + batch_size]
+        for ids in batch:
+            ids += [0] * (max(map(len, batch)) - len(ids))
+    return result
+
+
 @mistake("last_token_activations")
 def empty_text_reads_anything(model, token_lists, layers, batch_size=32):
     """A text without tokens has no last token. Its length − 1 is −1, which reads the end of the padding without a
@@ -211,6 +249,15 @@ def zero_times_nan(acts, mask):
     `torch.where` or `masked_fill`."""
     no_empty_row(mask)
     return (acts * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+@mistake("masked_mean")
+def only_nan_removed(acts, mask):
+    """NaN is replaced and the rest multiplied by the mask. Padding may be infinite as well, and 0 × ∞ is NaN: choose
+    with `torch.where` or `masked_fill`."""
+    no_empty_row(mask)
+    finite = torch.where(acts.isnan(), torch.zeros_like(acts), acts)
+    return (finite * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 @mistake("masked_mean")
@@ -478,6 +525,15 @@ def normalised_in_place(directions):
     no_zero_vector(directions)
     directions /= directions.norm(dim=1, keepdim=True)
     return directions @ directions.T
+
+
+@mistake("cosine_similarities")
+def zero_by_sum(directions):
+    """A vector is taken for zero where its coordinates *sum* to zero. They may cancel: (1, −1) has a direction. Ask for
+    its length, or whether all coordinates are zero."""
+    if (directions.sum(dim=1) == 0).any():
+        raise ValueError("a vector of zeros has no direction")
+    return unit(directions) @ unit(directions).T
 
 
 @mistake("cosine_similarities")

@@ -14,8 +14,13 @@ YOURS_TO_WRITE = (
     "utils.activations.all_token_activations",
 )
 
-# Unequal lengths, the longest neither first nor last, and one text of a single token.
-TEXTS = [[5, 9, 40], [17], [80, 33, 21, 60, 12], [64, 90]]
+
+def texts():
+    """Unequal lengths, the longest neither first nor last, a single token, a text twice, ids also used for padding.
+
+    Made anew at every call: a learner may change what it is given.
+    """
+    return [[5, 9, 40], [17], [80, 33, 2, 60, 0], [64, 2], [17]]
 
 
 def alone(model, ids, layer):
@@ -47,23 +52,37 @@ class TestLastTokenActivations:
 
     def test_unequal_lengths(self, learner, tiny_model):
         """in a batch of texts of unequal length each gets what it gets when run alone"""
-        received = learner.last_token_activations(tiny_model, TEXTS, [1])
-        expected = torch.stack([alone(tiny_model, ids, 1) for ids in TEXTS])
+        received = learner.last_token_activations(tiny_model, texts(), [1])
+        expected = torch.stack([alone(tiny_model, ids, 1) for ids in texts()])
         assert_close(received, expected[:, None], rtol=1e-3, atol=1e-4)
 
     def test_order_of_layers(self, learner, tiny_model):
         """layers come back in the order in which they were asked for"""
-        received = learner.last_token_activations(tiny_model, TEXTS[:2], [2, 0, 1])
-        ascending = learner.last_token_activations(tiny_model, TEXTS[:2], [0, 1, 2])
+        received = learner.last_token_activations(tiny_model, texts()[:2], [2, 0, 1])
+        ascending = learner.last_token_activations(tiny_model, texts()[:2], [0, 1, 2])
         assert_close(received, ascending[:, [2, 0, 1]], rtol=1e-3, atol=1e-4)
 
     @hidden
     def test_batches(self, learner, tiny_model):
         """no text is lost or moved, whatever the batch size"""
-        expected = torch.stack([alone(tiny_model, ids, 0) for ids in TEXTS])[:, None]
+        expected = torch.stack([alone(tiny_model, ids, 0) for ids in texts()])[:, None]
         for batch_size in (1, 3):
-            received = learner.last_token_activations(tiny_model, TEXTS, [0], batch_size=batch_size)
+            received = learner.last_token_activations(tiny_model, texts(), [0], batch_size=batch_size)
             assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"with batch_size={batch_size}")
+
+    def test_padding_id_in_a_text(self, learner, tiny_model):
+        """an id that is used for padding may occur in a text, and even end it: lengths come from the lists"""
+        for last in (0, tiny_model.tokenizer.pad_token_id):
+            token_lists = [[12, 31, 7, 44], [9, last]]
+            received = learner.last_token_activations(tiny_model, token_lists, [1])
+            expected = alone(tiny_model, [9, last], 1)
+            assert_close(received[1, 0], expected, rtol=1e-3, atol=1e-4, what=f"a text that ends with {last}")
+
+    def test_arguments_unchanged(self, learner, tiny_model):
+        """leaves the lists of token ids and of layers as they were"""
+        token_lists, layers = texts(), [2, 0]
+        learner.last_token_activations(tiny_model, token_lists, layers)
+        assert_close((token_lists, layers), (texts(), [2, 0]), what="arguments after the call")
 
     def test_empty_text(self, learner, tiny_model):
         """raises ValueError for a text without tokens: it has no last token"""
@@ -84,6 +103,9 @@ class TestMaskedMean:
         acts = torch.tensor([[[1.0, 10.0], [3.0, 30.0], [99.0, 99.0]], [[2.0, 4.0], [4.0, 0.0], [6.0, 2.0]]])
         mask = torch.tensor([[True, True, False], [True, True, True]])
         assert_close(learner.masked_mean(acts, mask), torch.tensor([[2.0, 20.0], [4.0, 2.0]]))
+        assert_close(
+            learner.masked_mean(acts[:1], mask[:1]), torch.tensor([[2.0, 20.0]]), what="one text by itself"
+        )
 
     def test_agrees_with_loop(self, learner, rng):
         """agrees with averaging the real tokens of one text after another"""
@@ -103,20 +125,23 @@ class TestMaskedMean:
         assert_close(learner.masked_mean(acts, mask), expected, rtol=1e-3, atol=1e-4)
 
     def test_padding_is_never_read(self, learner, rng):
-        """what stands at the other positions does not matter, be it a million or NaN"""
+        """what stands at the other positions does not matter, be it a million, infinite or NaN"""
         acts, mask = padded(rng)
         expected = learner.masked_mean(acts, mask)
-        for filler in (1e6, float("nan")):
+        for filler in (1e6, float("nan"), float("inf")):
             filled = torch.where(mask[:, :, None], acts, torch.full_like(acts, filler))
             received = learner.masked_mean(filled, mask)
             assert_close(received, expected.double(), rtol=1e-3, atol=1e-3, what=f"padding {filler}")
 
     def test_arguments_unchanged(self, learner, rng):
-        """leaves its arguments as they were"""
+        """leaves its arguments as they were, NaN included"""
         acts, mask = padded(rng)
         before = acts.clone(), mask.clone()
         learner.masked_mean(acts, mask)
         assert_close((acts, mask), before, what="arguments after the call")
+        acts[~mask] = float("nan")
+        learner.masked_mean(acts, mask)
+        assert bool(acts[~mask].isnan().all()), "expected NaN to stay where it was in acts"
 
     def test_empty_row(self, learner, rng):
         """raises ValueError where a text has no True: the mean of nothing is not zero"""
@@ -146,12 +171,17 @@ def up_to_sign(components, expected):
 class TestPrincipalComponents:
     def test_by_hand(self, learner):
         """four points on a cross around (10, 20), four times as much variance along (1, 1) as along (1, −1)"""
-        steps = torch.tensor([[2.0, 2.0], [-2.0, -2.0], [1.0, -1.0], [-1.0, 1.0]])
-        components, ratios = learner.principal_components(steps + torch.tensor([10.0, 20.0]), 2)
+        acts = torch.tensor([[12.0, 22.0], [8.0, 18.0], [11.0, 19.0], [9.0, 21.0]])
+        components, ratios = learner.principal_components(acts, 2)
         expected = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
         assert_close(components, up_to_sign(components, expected), rtol=1e-3, atol=1e-4, what="components")
         # Σ of squares along the first direction 16, along the second 4.
         assert_close(ratios, torch.tensor([0.8, 0.2]), rtol=1e-3, atol=1e-4, what="ratios")
+        component, ratio = learner.principal_components(acts, 1)
+        assert_close(
+            component, up_to_sign(component, expected[:1]), rtol=1e-3, atol=1e-4, what="a single component"
+        )
+        assert_close(ratio, torch.tensor([0.8]), rtol=1e-3, atol=1e-4, what="its ratio")
 
     def test_agrees_with_scikit_learn(self, learner, rng):
         """agrees with scikit-learn's PCA, up to the sign of each component"""
@@ -217,6 +247,12 @@ class TestCosineSimilarities:
             ]
         )
         assert_close(learner.cosine_similarities(directions), expected, atol=1e-5)
+        assert_close(learner.cosine_similarities(directions[:1]), torch.ones(1, 1), what="one direction")
+
+    def test_coordinates_that_cancel(self, learner):
+        """a vector whose coordinates sum to zero is not a vector of zeros"""
+        received = learner.cosine_similarities(torch.tensor([[1.0, -1.0], [3.0, -3.0], [2.0, 2.0]]))
+        assert_close(received, torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), atol=1e-5)
 
     def test_agrees_with_scipy(self, learner, rng):
         """agrees with scipy, on vectors that share a large common part"""
