@@ -138,6 +138,53 @@ class unit_norm_probe(_MassMean):
 
 
 @mistake("MassMeanProbe")
+class zero_counts_as_positive(_MassMean):
+    """`predict` says True at a score of exactly 0 (`>=`). 0 lies on the boundary and is not positive: use `>`."""
+
+    def predict(self, acts):
+        return self.decision_function(acts) >= 0
+
+
+@mistake("MassMeanProbe")
+class state_on_the_class(_MassMean):
+    """What was learned is stored on the class, where all probes share it: fitting one changes the others. Store it on
+    `self`."""
+
+    def fit(self, acts, labels):
+        type(self).learned = _MassMean().fit(acts, labels)
+        return self
+
+    @property
+    def coef_(self):
+        return self.learned.coef_
+
+    @property
+    def intercept_(self):
+        return self.learned.intercept_
+
+
+@mistake("MassMeanProbe")
+class fit_centres_in_place(_MassMean):
+    """`fit` subtracts the mean in place (`acts -= …`), so that the caller's activations change. Make a new tensor."""
+
+    def fit(self, acts, labels):
+        super().fit(acts, labels)
+        acts -= acts.mean(dim=0)
+        return self
+
+
+@mistake("MassMeanProbe")
+class learns_nan_from_one_class(_MassMean):
+    """With one class missing `fit` learns NaN instead of raising ValueError: the mean of no rows is NaN."""
+
+    def fit(self, acts, labels):
+        low, high = acts[~labels].mean(dim=0), acts[labels].mean(dim=0)
+        self.coef_ = high - low
+        self.intercept_ = self.offset(acts, labels, low, high)
+        return self
+
+
+@mistake("MassMeanProbe")
 class fit_returns_nothing(_MassMean):
     """`fit` ends without `return self`, so that `MassMeanProbe().fit(acts, labels)` is None."""
 
@@ -226,6 +273,45 @@ def standardised_direction(acts, labels, l2):
     features, targets, mean, scale = checked(acts, labels, l2)
     weights, intercept = newton((features - mean) / scale, targets, l2)
     return torch.from_numpy(weights).float(), float(intercept)
+
+
+@mistake("fit_logistic_probe")
+def sample_standard_deviation(acts, labels, l2):
+    """The features are divided by the *sample* standard deviation (n − 1), which is what `Tensor.std` computes unless
+    told otherwise. The population's was asked for: `std(correction=0)`."""
+    features, targets, mean, scale = checked(acts, labels, l2)
+    scale = np.where(features.std(0) > 1e-6, features.std(0, ddof=1), 1.0)
+    return raw(*newton((features - mean) / scale, targets, l2), mean, scale)
+
+
+@mistake("fit_logistic_probe")
+def twenty_iterations(acts, labels, l2):
+    """The optimiser stopped before it had converged: `torch.optim.LBFGS` makes at most 20 iterations a step unless told
+    otherwise. Give it `max_iter`, a small `tolerance_grad` and line_search_fn="strong_wolfe"."""
+    features, targets, mean, scale = checked(acts, labels, l2)
+    z, y = torch.from_numpy((features - mean) / scale), torch.from_numpy(targets)
+    weights = torch.zeros(z.shape[1], dtype=z.dtype, requires_grad=True)
+    bias = torch.zeros((), dtype=z.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, bias])
+
+    def loss():
+        optimizer.zero_grad()
+        value = torch.nn.functional.binary_cross_entropy_with_logits(z @ weights + bias, y)
+        value = value + l2 / 2 * weights.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return raw(weights.detach().numpy(), bias.item(), mean, scale)
+
+
+@mistake("fit_logistic_probe")
+def standardises_in_place(acts, labels, l2):
+    """The activations are standardised in place (`acts -= …`), so that the caller's tensor changes. Make a new one."""
+    features, targets, mean, scale = checked(acts, labels, l2)
+    acts -= torch.from_numpy(mean)
+    acts /= torch.from_numpy(scale)
+    return raw(*newton((features - mean) / scale, targets, l2), mean, scale)
 
 
 @mistake("fit_logistic_probe")
@@ -326,6 +412,17 @@ def penalised_ones_column(acts, targets, l2):
 
 
 @mistake("fit_ridge_probe")
+def ones_column_in_float32(acts, targets, l2):
+    """The formula is right, but in float32 products of uncentred activations are so large that what varies drowns in
+    rounding. Centre first, or work in float64."""
+    design = torch.cat([acts, torch.ones(len(acts), 1)], dim=1)
+    penalty = l2 * torch.eye(design.shape[1])
+    penalty[-1, -1] = 0
+    weights = torch.linalg.solve(design.T @ design + penalty, design.T @ targets)
+    return weights[:-1], weights[-1]
+
+
+@mistake("fit_ridge_probe")
 def penalty_times_texts(acts, targets, l2):
     """The penalty was multiplied by the number of texts, as if squared errors were averaged. Here they are summed."""
     return solve_ridge(acts, targets, l2 * len(acts))
@@ -415,6 +512,24 @@ def unbiased_variance(predictions, targets):
 
 
 @mistake("r2_score")
+def errors_in_place(predictions, targets):
+    """The errors are computed in place (`predictions -= targets`), so that the caller's predictions are gone. Make a
+    new tensor."""
+    spread = spread_of(targets)
+    predictions -= targets
+    return 1 - predictions.square().sum(dim=0) / spread
+
+
+@mistake("r2_score")
+def spread_by_subtraction(predictions, targets):
+    """The spread is the mean of squares minus the square of the mean. Where the mean is large these two nearly cancel,
+    and in float32 their difference is noise. Subtract the mean first, then square."""
+    spread_of(targets)
+    variance = targets.square().mean(dim=0) - targets.mean(dim=0).square()
+    return 1 - (targets - predictions).square().mean(dim=0) / variance
+
+
+@mistake("r2_score")
 def no_error_for_constant(predictions, targets):
     """A target that never changes gives 0/0. The contract asks for a ValueError."""
     spread = (targets - targets.mean(dim=0)).square().sum(dim=0)
@@ -454,6 +569,30 @@ def fitted_on_validation(fit, train_acts, train_labels, val_acts, val_labels):
     """`fit` is given the validation texts, so that it is scored on what it has seen. Fit on the training texts only."""
     return sweep(
         fit, val_acts, val_labels, val_acts, val_labels,
+        lambda layer, coef, intercept: share(val_acts[:, layer], coef, intercept, val_labels),
+    )  # fmt: skip
+
+
+@mistake("layer_sweep")
+def zero_counts_as_positive_score(fit, train_acts, train_labels, val_acts, val_labels):
+    """A score of exactly 0 is called True (`>=`). It is not positive: use `>`."""
+    return sweep(
+        fit, train_acts, train_labels, val_acts, val_labels,
+        lambda layer, coef, intercept: (
+            (val_acts[:, layer] @ coef + intercept >= 0) == val_labels
+        ).float().mean(),
+    )  # fmt: skip
+
+
+@mistake("layer_sweep")
+def centres_layers_in_place(fit, train_acts, train_labels, val_acts, val_labels):
+    """The activations are centred in place (`acts -= …`): the caller's tensors change, and `fit` does not get the
+    activations as they are."""
+    mean = train_acts.mean(dim=0)
+    train_acts -= mean
+    val_acts -= mean
+    return sweep(
+        fit, train_acts, train_labels, val_acts, val_labels,
         lambda layer, coef, intercept: share(val_acts[:, layer], coef, intercept, val_labels),
     )  # fmt: skip
 

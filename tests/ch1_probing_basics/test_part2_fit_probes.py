@@ -31,6 +31,8 @@ class TestDifferenceOfMeans:
         acts = torch.tensor([[1.0, 0.0], [3.0, 0.0], [4.0, 5.0], [6.0, 7.0], [5.0, 9.0]])
         labels = torch.tensor([False, False, True, True, True])
         assert_close(learner.difference_of_means(acts, labels), torch.tensor([3.0, 7.0]))
+        one_each = learner.difference_of_means(acts[1:3], labels[1:3])
+        assert_close(one_each, torch.tensor([1.0, 5.0]), what="with one text in each class")
 
     def test_agrees_with_loop(self, learner, rng):
         """agrees with adding up row by row, on classes of unequal size"""
@@ -51,9 +53,9 @@ class TestDifferenceOfMeans:
     def test_arguments_unchanged(self, learner, rng):
         """leaves its arguments as they were"""
         acts, labels = two_clouds(rng)
-        before = acts.clone()
+        before = acts.clone(), labels.clone()
         learner.difference_of_means(acts, labels)
-        assert_close(acts, before, what="acts after the call")
+        assert_close((acts, labels), before, what="arguments after the call")
 
     def test_one_class_missing(self, learner):
         """raises ValueError where one class is missing"""
@@ -92,6 +94,25 @@ class TestMassMeanProbe:
         fresh, _ = two_clouds(rng, n=40)
         assert_close(probe.predict(fresh), probe.decision_function(fresh) > 0)
 
+    def test_boundary(self, learner):
+        """a text exactly on the boundary scores 0, which is not positive: False; also where it is the only text"""
+        acts = torch.tensor([[0.0, 0.0], [2.0, 0.0], [5.0, 2.0], [5.0, 2.0]])
+        probe = learner.MassMeanProbe().fit(acts, torch.tensor([False, False, True, True]))
+        midpoint = torch.tensor([[3.0, 1.0]])
+        assert_close(probe.decision_function(midpoint), torch.tensor([0.0]), what="decision_function")
+        assert_close(probe.predict(midpoint), torch.tensor([False]), what="predict")
+
+    def test_fitted_again(self, learner, rng):
+        """fitting again forgets the first fit, and a second probe leaves the first one alone"""
+        once, twice = two_clouds(rng), two_clouds(rng, gap=-3.0)
+        first, second = learner.MassMeanProbe(), learner.MassMeanProbe()
+        first.fit(*once)
+        before = first.coef_
+        second.fit(*twice)
+        assert_close(first.coef_, before, what="coef_ of one probe after another one was fitted")
+        first.fit(*twice)
+        assert_close(first.coef_, second.coef_, what="coef_ of a probe fitted again")
+
     def test_nearest_mean(self, learner, rng):
         """agrees with asking which class mean is nearer"""
         acts, labels = two_clouds(rng)
@@ -100,10 +121,21 @@ class TestMassMeanProbe:
         nearer = torch.cdist(fresh, means).argmin(dim=1).bool()
         assert_close(learner.MassMeanProbe().fit(acts, labels).predict(fresh), nearer)
 
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        acts, labels = two_clouds(rng)
+        before = acts.clone(), labels.clone()
+        probe = learner.MassMeanProbe().fit(acts, labels)
+        assert_close((acts, labels), before, what="arguments after fit")
+        probe.decision_function(acts)
+        probe.predict(acts)
+        assert_close(acts, before[0], what="acts after decision_function and predict")
+
     def test_one_class_missing(self, learner):
         """raises ValueError where one class is missing"""
-        with pytest.raises(ValueError):
-            learner.MassMeanProbe().fit(torch.ones(3, 2), torch.ones(3, dtype=torch.bool))
+        for label in (True, False):
+            with pytest.raises(ValueError):
+                learner.MassMeanProbe().fit(torch.ones(3, 2), torch.full((3,), label))
 
 
 @exercise("fit_logistic_probe", points=2)
@@ -119,6 +151,23 @@ class TestFitLogisticProbe:
                 atol=2e-3,
                 what=f"probabilities at l2={l2}",
             )
+
+    def test_few_texts(self, learner, rng):
+        """features are divided by the *population* standard deviation: with six texts the difference shows"""
+        labels = torch.tensor([True, False, True, False, False, True])
+        acts = torch.randn(6, 2, generator=rng) * torch.tensor([0.5, 20.0]) + 3
+        acts[:, 0] += labels
+        received = probabilities(learner.fit_logistic_probe(acts, labels, 0.3), acts)
+        assert_close(received, sklearn_probabilities(acts, labels, 0.3), rtol=0, atol=2e-3)
+
+    def test_correlated_features(self, learner, rng):
+        """runs until it has converged, also where all features are alike and the penalty is small"""
+        labels = torch.rand(80, generator=rng) < 0.4
+        labels[:2] = torch.tensor([True, False])
+        shared = 3 * torch.randn(80, 1, generator=rng)
+        acts = shared + torch.randn(80, 20, generator=rng) * torch.logspace(-1.5, 0, 20) + 5
+        received = probabilities(learner.fit_logistic_probe(acts, labels, 1e-3), acts)
+        assert_close(received, sklearn_probabilities(acts, labels, 1e-3), rtol=0, atol=1e-2)
 
     def test_raw_direction(self, learner, rng):
         """the direction is in raw activation space: rescaling one feature rescales its weight the other way"""
@@ -164,19 +213,33 @@ class TestFitLogisticProbe:
         received = probabilities(learner.fit_logistic_probe(acts, labels, 0.1), acts)
         assert_close(received, sklearn_probabilities(acts, labels, 0.1), rtol=0, atol=2e-3)
 
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        acts, labels = two_clouds(rng)
+        before = acts.clone(), labels.clone()
+        learner.fit_logistic_probe(acts, labels, 0.1)
+        assert_close((acts, labels), before, what="arguments after the call")
+
     def test_bad_input(self, learner, rng):
         """raises ValueError for l2 = 0, l2 < 0, and where one class is missing"""
         acts, labels = two_clouds(rng)
         for l2 in (0.0, -1.0):
             with pytest.raises(ValueError):
                 learner.fit_logistic_probe(acts, labels, l2)
-        with pytest.raises(ValueError):
-            learner.fit_logistic_probe(acts, torch.zeros_like(labels), 0.1)
+        for one_class in (torch.zeros_like(labels), torch.ones_like(labels)):
+            with pytest.raises(ValueError):
+                learner.fit_logistic_probe(acts, one_class, 0.1)
 
 
 def probabilities(fitted, acts):
+    assert isinstance(fitted, (tuple, list)), (
+        f"expected (coef, intercept), received a {type(fitted).__name__}"
+    )
+    assert len(fitted) == 2, f"expected (coef, intercept), received {len(fitted)} items"
     coef, intercept = fitted
-    return torch.sigmoid(acts.double() @ torch.as_tensor(coef).double() + float(intercept))
+    # Zero times coef is zero: this compares type and shape.
+    assert_close(coef * 0, torch.zeros(acts.shape[1]), what="coef times 0")
+    return torch.sigmoid(acts.double() @ coef.double() + float(intercept))
 
 
 def sklearn_probabilities(acts, labels, l2):
@@ -206,17 +269,26 @@ class TestLayerSweep:
     def test_one_fit_a_layer(self, learner, rng):
         """`fit` is called once a layer, in order, with that layer's training activations and nothing else"""
         train, labels, val, val_labels = sweep_data(rng)
+        given_train, given_labels = train.clone(), labels.clone()
         seen = []
 
         def fit(acts, labels):
             seen.append((acts, labels))
             return acts[0], 0.0
 
-        learner.layer_sweep(fit, train, labels, val, val_labels)
+        learner.layer_sweep(fit, given_train, given_labels, val, val_labels)
         assert len(seen) == train.shape[1], f"expected {train.shape[1]} fits, saw {len(seen)}"
         for layer, (acts, given) in enumerate(seen):
             assert_close(acts, train[:, layer], what=f"activations given to fit at layer {layer}")
             assert_close(given, labels, what="labels given to fit")
+
+    def test_zero_is_not_positive(self, learner, rng):
+        """a score of exactly 0 is not positive and predicts False; also where there is a single layer"""
+        train, labels, val, val_labels = sweep_data(rng, n_layers=1)
+        received = learner.layer_sweep(
+            lambda acts, labels: (0 * acts[0], 0.0), train, labels, val, val_labels
+        )
+        assert_close(received, (~val_labels).float().mean().expand(1))
 
     def test_uses_the_intercept(self, learner, rng):
         """an intercept that makes every score positive predicts True throughout"""
@@ -241,6 +313,13 @@ class TestLayerSweep:
             ]
             expected.append(sum(hits) / len(hits))
         assert_close(learner.layer_sweep(fit, train, labels, val, val_labels), torch.tensor(expected))
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        arguments = sweep_data(rng)
+        before = tuple(argument.clone() for argument in arguments)
+        learner.layer_sweep(lambda acts, labels: (acts[0], 0.1), *arguments)
+        assert_close(arguments, before, what="arguments after the call")
 
 
 def sweep_data(rng, n=30, n_val=17, n_layers=4, d_model=5):
@@ -287,6 +366,17 @@ class TestFitRidgeProbe:
         predicted = acts.double() @ coef.double() + intercept.double()
         assert_close(predicted, expected, rtol=1e-2, atol=1e-2, what="predictions")
 
+    def test_large_activations(self, learner, rng):
+        """activations in the hundreds are no problem: centre them before anything is multiplied"""
+        noise = torch.randn(50, 30, generator=rng)
+        targets = noise @ torch.randn(30, 2, generator=rng) + torch.tensor([50.0, -20.0])
+        acts = noise + 500
+        coef, intercept = learner.fit_ridge_probe(acts, targets, 10.0)
+        model = Ridge(alpha=10.0, solver="svd").fit(acts.double().numpy(), targets.double().numpy())
+        expected = torch.from_numpy(model.predict(acts.double().numpy()))
+        predicted = acts.double() @ coef.double() + intercept.double()
+        assert_close(predicted, expected, rtol=0, atol=0.05, what="predictions")
+
     def test_intercept_is_free(self, learner, rng):
         """under a huge penalty every prediction is the mean target, not zero"""
         acts, targets = regression(rng)
@@ -324,9 +414,8 @@ class TestR2Score:
 
     def test_agrees_with_loop(self, learner, rng):
         """each target is scored by itself, against its own mean and spread"""
-        targets = torch.randn(40, 3, generator=rng) * torch.tensor([1.0, 50.0, 0.1]) + torch.tensor(
-            [0.0, 9.0, -3.0]
-        )
+        targets = torch.randn(40, 3, generator=rng) * torch.tensor([1.0, 50.0, 0.1])
+        targets += torch.tensor([0.0, 9.0, -300.0])
         predictions = targets + torch.randn(40, 3, generator=rng) * torch.tensor([0.5, 10.0, 0.2])
         expected = []
         for column in range(3):
@@ -340,6 +429,13 @@ class TestR2Score:
         assert learner.r2_score(targets + 10, targets).item() < 0, (
             "expected a negative score for shifted predictions"
         )
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        predictions, targets = torch.randn(9, 2, generator=rng), torch.randn(9, 2, generator=rng)
+        before = predictions.clone(), targets.clone()
+        learner.r2_score(predictions, targets)
+        assert_close((predictions, targets), before, what="arguments after the call")
 
     def test_constant_target(self, learner):
         """raises ValueError where a target never changes: there is no spread to explain"""
