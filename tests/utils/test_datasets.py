@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections import Counter, defaultdict
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -166,14 +167,15 @@ class TestGrammar:
         assert len({sentence.words for sentence in sentences}) == 1000
         assert {len(sentence.words) for sentence in sentences} == set(range(6, 17))
 
-    def test_lexicon_halves_share_only_function_words(self):
+    def test_lexicon_parts_share_only_function_words(self):
         used = [
-            {word.lower() for sentence in generate_sentences(1500, lexicon=half) for word in sentence.words}
-            for half in ("train", "test")
+            {word.lower() for sentence in generate_sentences(800, lexicon=part) for word in sentence.words}
+            for part in ("train", "validation", "test")
         ]
-        assert used[0] & used[1] == {
-            "the", "this", "that", "and", "in", "near", "behind", "beside", "outside",
-        }  # fmt: skip
+        for first, second in combinations(used, 2):
+            assert first & second == {
+                "the", "this", "that", "and", "in", "near", "behind", "beside", "outside",
+            }  # fmt: skip
 
     def test_no_word_has_two_categories(self):
         words = [word for line in WORDS.values() for word in line.split()]

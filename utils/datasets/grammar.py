@@ -60,12 +60,12 @@ class ParsedSentence:
 
 
 def generate_sentences(
-    count: int, *, seed: int = 0, lexicon: Literal["train", "test", "all"] = "all"
+    count: int, *, seed: int = 0, lexicon: Literal["train", "validation", "test", "all"] = "all"
 ) -> list[ParsedSentence]:
     """`count` distinct sentences of 6 to 16 words; the same ones for the same arguments.
 
-    lexicon: "train" and "test" share no content word (nouns, verbs, adjectives, adverbs), only "the", "this",
-    "that", "and" and the prepositions.
+    lexicon: "train", "validation" and "test" share no content word (nouns, verbs, adjectives, adverbs), only "the",
+    "this", "that", "and" and the prepositions.
     Raises ValueError for a count below one or another lexicon.
     """
     if count < 1:
@@ -110,11 +110,11 @@ def _path_to_root(heads: tuple[int, ...], word: int) -> list[int]:
 
 
 def _lexicon(name: str) -> dict[str, list[str]]:
-    parts = {"train": (0, 1), "test": (2,), "all": (0, 1, 2)}
+    parts = {"train": (0, 1, 3, 4), "validation": (2,), "test": (5,), "all": tuple(range(6))}
     if name not in parts:
         raise ValueError(f"lexicon is {name!r}: choose one of {sorted(parts)}.")
     return {
-        category: [word for place, word in enumerate(words.split()) if place % 3 in parts[name]]
+        category: [word for place, word in enumerate(words.split()) if place % 6 in parts[name]]
         for category, words in WORDS.items()
     }
 

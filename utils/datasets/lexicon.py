@@ -1,4 +1,4 @@
-"""The content words of `grammar.py` by category; of every three the third is kept for the test lexicon.
+"""The content words of `grammar.py` by category; of every six the third is kept for validation, the sixth for testing.
 
 No word stands in two categories, and every verb is in the past tense, so that agreement plays no part.
 """
