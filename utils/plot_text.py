@@ -70,14 +70,14 @@ def parse_tree(
     for y, text in ((tallest, "gold"), (-tallest, "predicted")):
         place = {"x": 0, "xref": "paper", "xanchor": "left", "y": y, "showarrow": False}
         figure.add_annotation(text=text, **place)
-    key = {"x": 1, "xref": "paper", "xanchor": "right", "y": -tallest, "showarrow": False}
+    key = {"x": 1, "xref": "paper", "xanchor": "right", "y": -1.25 * tallest, "showarrow": False}
     figure.add_annotation(text="solid: in both · dotted: in one only", **key)
     dress(figure, title, "", "")
     figure.update_layout(
-        margin={"l": 30, "b": 20}, width=max(720, 60 * len(words)), height=150 + 90 * tallest
+        margin={"l": 30, "b": 20}, width=max(720, 60 * len(words)), height=160 + 100 * tallest
     )
     figure.update_xaxes(visible=False, range=[-0.6, len(words) - 0.4])
-    figure.update_yaxes(visible=False, range=[-1.15 * tallest, 1.15 * tallest])
+    figure.update_yaxes(visible=False, range=[-1.35 * tallest, 1.15 * tallest])
     return figure
 
 

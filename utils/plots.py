@@ -59,6 +59,7 @@ def layer_sweep(
 
     figure = go.Figure()
     ends: dict[str, tuple[float, str]] = {}
+    shown = list(curves.values())
     for index, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[index % len(COLOURS)]
         require_shape(f"scores[{name!r}]", curve, (len(layers),))
@@ -66,6 +67,7 @@ def layer_sweep(
             lower, upper = (floats(edge) for edge in bands[name])
             require_shape(f"bands[{name!r}]", np.stack([lower, upper]), (2, len(layers)))
             figure.add_trace(_band(layers, lower, upper, colour, name))
+            shown += [lower, upper]
         line = {"name": name, "mode": "lines+markers", "line_color": colour, "marker_size": 5}
         figure.add_trace(go.Scatter(x=layers, y=short(curve), **line))
         ends[name] = (float(curve[-1]), colour)
@@ -76,13 +78,11 @@ def layer_sweep(
         dash = {"color": INK, "dash": DASHES[index % len(DASHES)], "width": 1.5}
         figure.add_trace(go.Scatter(x=layers, y=short(height), name=name, mode="lines", line=dash))
         ends[name] = (float(height[-1]), INK)
+        shown.append(height)
     dress(figure, title, "layer", ylabel)
     if any(isinstance(layer, str) for layer in layers):
         figure.update_xaxes(type="category", tickangle=0, dtick=1 + len(layers) // 16)
-    edges = [np.ravel(floats(edge)) for band in bands.values() for edge in band]
-    _label_line_ends(
-        figure, ends, np.concatenate([*curves.values(), *edges, [end for end, _ in ends.values()]])
-    )
+    _label_line_ends(figure, ends, np.concatenate(shown))
     return figure
 
 
