@@ -116,6 +116,35 @@ def global_random_state(groups, fractions, seed):
 
 
 @mistake("group_split")
+def largest_groups_first(groups, fractions, seed):
+    """The groups are dealt out by size, the seed decides between equally large ones at most: where sizes differ, every
+    seed gives the same split. Deal them out in the order that the seed's generator gives."""
+    sums_to_one(fractions)
+    sizes = Counter(groups)
+    return by_need(groups, fractions, sorted(shuffled_names(groups, seed), key=lambda name: -sizes[name]))
+
+
+@mistake("group_split")
+def empty_part_is_float(groups, fractions, seed):
+    """A part without rows is torch.tensor([]), which is a *float* tensor and cannot index anything. Say
+    dtype=torch.long when you make the tensors."""
+    sums_to_one(fractions)
+    split = by_need(groups, fractions, shuffled_names(groups, seed))
+    return {part: torch.tensor(rows.tolist()) for part, rows in split.items()}
+
+
+@mistake("group_split")
+def fractions_used_up(groups, fractions, seed):
+    """The rows still missing are counted in the caller's own `fractions`, which are something else after the call.
+    Count them in a dict of your own."""
+    sums_to_one(fractions)
+    split = by_need(groups, fractions, shuffled_names(groups, seed))
+    for part, rows in split.items():
+        fractions[part] = fractions[part] * len(groups) - len(rows)
+    return split
+
+
+@mistake("group_split")
 def fractions_not_checked(groups, fractions, seed):
     """Fractions that do not sum to 1 are accepted in silence: then parts are larger or smaller than was asked for.
     Raise ValueError."""
@@ -148,12 +177,21 @@ def by_nearest_cut(groups, fractions, seed):
     }
 
 
+def are_rows(rows, n):
+    """Whether these can be indices of n rows."""
+    if not isinstance(rows, torch.Tensor) or rows.ndim != 1 or rows.dtype == torch.bool:
+        return False
+    return all(isinstance(row, int) and 0 <= row < n for row in rows.tolist())
+
+
 @recogniser("group_split")
 def recognise_split(calls):
     seen = []
     for args, kwargs, split in calls:
         groups, fractions, seed = bound(args, kwargs, "groups", "fractions", "seed")
-        if not isinstance(split, dict) or not all(isinstance(rows, torch.Tensor) for rows in split.values()):
+        if not isinstance(split, dict) or split.keys() != fractions.keys():
+            return None
+        if not all(are_rows(rows, len(groups)) for rows in split.values()):
             return None
         parts = {part: {groups[row] for row in rows.tolist()} for part, rows in split.items()}
         if sum(len(names) for names in parts.values()) > len(set(groups)):
@@ -232,6 +270,24 @@ def squashed_scores(scores, labels):
     """The scores went through a sigmoid first. In floating point it makes every large score exactly 1, so that they
     tie. The order is all that counts: use the scores as they are."""
     return auroc_of(torch.sigmoid(scores.float()), labels)
+
+
+@mistake("auroc")
+def fixed_thresholds(scores, labels):
+    """The ROC curve is drawn through a fixed number of thresholds between the lowest and the highest score: scores
+    between two of them are taken for tied. Use every score as a threshold, or compare pairs."""
+    both(labels)
+    levels = torch.linspace(scores.max().item(), scores.min().item(), 100, dtype=torch.float64).unsqueeze(1)
+    flagged = torch.cat([torch.zeros(1, len(scores), dtype=torch.bool), scores >= levels])
+    hit, alarm = flagged[:, labels].double().mean(dim=1), flagged[:, ~labels].double().mean(dim=1)
+    return torch.trapezoid(hit, alarm).item()
+
+
+@mistake("auroc")
+def rounded_to_float32(scores, labels):
+    """The scores were converted to float32, in which different float64 scores may be equal, and then they tie. The
+    order is all that counts: use the scores as they are."""
+    return auroc_of(scores.float(), labels)
 
 
 @mistake("auroc")
@@ -380,6 +436,35 @@ def each_class_by_itself(statistic, scores, labels, n_resamples, level, generato
 
 
 @mistake("bootstrap_interval")
+def last_row_never_drawn(statistic, scores, labels, n_resamples, level, generator):
+    """The last row is never drawn: torch.randint excludes its upper end, so that it must be n, not n − 1."""
+
+    def draw(n, generator):
+        return torch.randint(n - 1, (n,), generator=generator)
+
+    return middle(resampled(statistic, scores, labels, n_resamples, generator, draw), level)
+
+
+@mistake("bootstrap_interval")
+def same_rows_every_time(statistic, scores, labels, n_resamples, level, generator):
+    """The rows are drawn once, before the loop, so that all resamples are the same and the interval is a point. Draw
+    them anew for each resample."""
+    both(labels)
+    rows = with_replacement(len(scores), generator)
+    while labels[rows].all() or not labels[rows].any():
+        rows = with_replacement(len(scores), generator)
+    return middle(
+        resampled(statistic, scores, labels, n_resamples, generator, lambda n, generator: rows), level
+    )
+
+
+@mistake("bootstrap_interval")
+def n_resamples_not_used(statistic, scores, labels, n_resamples, level, generator):
+    """`n_resamples` is not used: there are always 1000 resamples."""
+    return middle(resampled(statistic, scores, labels, 1000, generator, with_replacement), level)
+
+
+@mistake("bootstrap_interval")
 def half_of_the_rows(statistic, scores, labels, n_resamples, level, generator):
     """A resample has fewer rows than the data, so that the interval is too wide: half of the rows make it √2 times as
     wide. Draw as many rows as there are."""
@@ -394,29 +479,46 @@ def half_of_the_rows(statistic, scores, labels, n_resamples, level, generator):
 def recognise_bootstrap(calls):
     """From the resamples that the checks' spies saw: which rows were drawn, whatever drew them."""
     seen: dict[tuple, tuple] = {}
+    short = []
     for args, kwargs, interval in calls:
         names = ("statistic", "scores", "labels", "n_resamples", "level", "generator")
         statistic, scores, labels, n_resamples, level, generator = bound(args, kwargs, *names)
-        key = (statistic, n_resamples, level, tuple(generator.get_state().tolist()))
-        if seen.setdefault(key, interval) != interval and not hasattr(statistic, "scores"):
+        state = tuple(generator.get_state().tolist())
+        key = (statistic, tuple(scores.tolist()), tuple(labels.tolist()), n_resamples, level, state)
+        try:
+            edges = tuple(float(edge) for edge in interval)
+        except (TypeError, ValueError):
+            return None
+        if not all(map(math.isfinite, edges)):
+            return None
+        if seen.setdefault(key, edges) != edges and not hasattr(statistic, "scores"):
             return "generator_not_used"
         if not getattr(statistic, "scores", None):
             continue
-        label_of = dict(zip(scores.tolist(), labels.tolist(), strict=True))
         drawn = list(zip(statistic.scores, statistic.labels, strict=True))
-        if any([label_of[s] for s in row.tolist()] != truth.tolist() for row, truth in drawn):
-            return "scores_and_labels_apart"
-        if any(len(row) != len(scores) for row, _ in drawn):
+        if any(truth.dtype != torch.bool or len(row) != len(truth) for row, truth in drawn):
+            return None
+        pairs = {pair for row, truth in drawn for pair in zip(row.tolist(), truth.tolist(), strict=True)}
+        if not pairs <= set(zip(scores.tolist(), labels.tolist(), strict=True)):
+            # Drawn separately, a score meets now one label, now the other.
+            return "scores_and_labels_apart" if len(pairs) > len({score for score, _ in pairs}) else None
+        if any(len(row) < len(scores) for row, _ in drawn):
             return "half_of_the_rows"
+        if any(len(row) > len(scores) for row, _ in drawn):
+            return None
+        if len({tuple(row.tolist()) for row, _ in drawn}) == 1:
+            return "same_rows_every_time"
         if all(len(set(row.tolist())) == len(row) for row, _ in drawn):
             return "without_replacement"
         if any(truth.all() or not truth.any() for _, truth in drawn):
             return "keeps_one_class"
-        if len(drawn) < n_resamples:
-            return "skips_one_class"
         if len({int(truth.sum()) for _, truth in drawn}) == 1:
             return "each_class_by_itself"
-    return None
+        if len(drawn) > n_resamples + 1:
+            return "n_resamples_not_used"
+        short.append(len(drawn) < n_resamples)
+    # Always too few is another mistake: skipped resamples are missing only where one class is rare.
+    return "skips_one_class" if any(short) and not all(short) else None
 
 
 @alternative("bootstrap_interval")
@@ -462,6 +564,25 @@ def order_of_appearance(types, n_classes, seed):
     names = list(dict.fromkeys(types))
     label_of = dict(zip(names, drawn(len(names), n_classes, seed), strict=True))
     return torch.stack([label_of[name] for name in types])
+
+
+@mistake("control_labels")
+def order_of_a_set(types, n_classes, seed):
+    """Labels are drawn for `set(types)` in its own order, which depends on the order of the rows and changes with every
+    start of Python. Sort the set."""
+    at_least_two(n_classes)
+    names = list(set(types))
+    label_of = dict(zip(names, drawn(len(names), n_classes, seed), strict=True))
+    return torch.stack([label_of[name] for name in types])
+
+
+@mistake("control_labels")
+def sorts_types_in_place(types, n_classes, seed):
+    """`types.sort()` sorts the caller's own list, so that the labels no longer belong to the rows. Use
+    sorted(set(types)), which makes a new list."""
+    at_least_two(n_classes)
+    types.sort()
+    return by_rank(types, drawn(len(set(types)), n_classes, seed))
 
 
 @mistake("control_labels")
@@ -521,8 +642,11 @@ def recognise_control(calls):
         if not isinstance(labels, torch.Tensor) or labels.shape != (len(types),):
             return None
         values = labels.tolist()
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            return None
         if len(set(zip(types, values, strict=True))) > len(set(types)):
-            return "label_a_row"
+            in_order = len(set(zip(sorted(types), values, strict=True))) == len(set(types))
+            return "sorts_types_in_place" if in_order else "label_a_row"
         if seen.setdefault((tuple(types), n_classes, seed), values) != values:
             return "global_state_of_labels"
         if len(values) > 1000 and max(values) != n_classes - 1:
@@ -595,6 +719,26 @@ def half_as_boundary(fit, acts, labels, control, train, test):
     """The log-odds are compared with 0.5, as if they were probabilities. Even odds are log-odds of 0."""
     task = correct(fit(acts[train], labels[train]), acts[test], labels[test], 0.5)
     return task - correct(fit(acts[train], control[train]), acts[test], control[test], 0.5)
+
+
+@mistake("selectivity")
+def zero_predicts_true(fit, acts, labels, control, train, test):
+    """Log-odds of exactly 0 are taken for True (`>=`). True is predicted where they are positive: use `>`."""
+
+    def accuracy(targets):
+        return ((fit(acts[train], targets[train])(acts[test]) >= 0) == targets[test]).double().mean().item()
+
+    return accuracy(labels) - accuracy(control)
+
+
+@mistake("selectivity")
+def standardises_in_place(fit, acts, labels, control, train, test):
+    """The activations are standardised in place (`acts -= …`), so that the caller's tensor changes, and `fit` does not
+    get the activations as they are."""
+    acts -= acts[train].mean(dim=0)
+    acts /= acts[train].std(dim=0)
+    task = correct(fit(acts[train], labels[train]), acts[test], labels[test])
+    return task - correct(fit(acts[train], control[train]), acts[test], control[test])
 
 
 @mistake("selectivity")
@@ -680,6 +824,18 @@ def one_probability(fit, acts, labels, fractions):
     for start, end in pairwise(ends):
         p = torch.sigmoid(fit(acts[:start], labels[:start])(acts[start:end]).float())
         total -= torch.where(labels[start:end], p, 1 - p).log2().sum().item()
+    return total
+
+
+@mistake("online_code_length")
+def log_of_sigmoid(fit, acts, labels, fractions):
+    """The logarithm of the sigmoid is taken in two steps. Where a probe is very sure and wrong the sigmoid is exactly
+    0, and its logarithm infinite. Use binary_cross_entropy_with_logits, logsigmoid or softplus, which never form it."""
+    ends = block_ends(len(labels), fractions)
+    total = float(ends[0])
+    for start, end in pairwise(ends):
+        log_odds = fit(acts[:start], labels[:start])(acts[start:end]).float()
+        total -= torch.sigmoid(torch.where(labels[start:end], log_odds, -log_odds)).log2().sum().item()
     return total
 
 

@@ -37,18 +37,21 @@ class TestGroupSplit:
         """every row index is in exactly one part, as a LongTensor"""
         for seed in range(5):
             groups = uneven_groups(rng)
-            split = learner.group_split(groups, THREE_PARTS, seed)
+            split = learner.group_split(groups, three_parts(), seed)
             assert all(isinstance(rows, torch.Tensor) for rows in split.values()), (
                 "expected a LongTensor of row indices for each part"
             )
-            rows, _ = torch.cat([split[part] for part in THREE_PARTS]).sort()
+            assert set(split) == set(three_parts()), (
+                f"expected the parts {list(three_parts())}, received {list(split)}"
+            )
+            rows, _ = torch.cat([split[part] for part in three_parts()]).sort()
             assert_close(rows, torch.arange(len(groups)), what="all rows, sorted")
 
     def test_groups_stay_whole(self, learner, rng):
         """no group has rows in two parts"""
         for seed in range(5):
             groups = uneven_groups(rng)
-            parts = members(learner.group_split(groups, THREE_PARTS, seed), groups)
+            parts = members(learner.group_split(groups, three_parts(), seed), groups)
             shared = [(a, b) for a in parts for b in parts if a < b and parts[a] & parts[b]]
             assert not shared, f"expected no common group, but {shared[0][0]} and {shared[0][1]} share some"
 
@@ -58,39 +61,67 @@ class TestGroupSplit:
         for seed in range(20):
             groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
             fractions = {"train": 0.5, "test": 0.5}
-            check_sizes(learner.group_split(groups, fractions, seed), groups, fractions)
+            check_sizes(learner.group_split(groups, dict(fractions), seed), groups, fractions)
             groups = uneven_groups(rng)
-            check_sizes(learner.group_split(groups, THREE_PARTS, seed), groups, THREE_PARTS)
+            check_sizes(learner.group_split(groups, three_parts(), seed), groups, three_parts())
 
     def test_errors_do_not_add_up(self, learner):
         """also with many parts: the last one does not pay for the others"""
         groups = [f"g{row // 3}" for row in range(30)]
         fractions = {"a": 4 / 30, "b": 4 / 30, "c": 4 / 30, "rest": 18 / 30}
         for seed in range(3):
-            check_sizes(learner.group_split(groups, fractions, seed), groups, fractions)
+            check_sizes(learner.group_split(groups, dict(fractions), seed), groups, fractions)
 
     def test_own_groups(self, learner):
         """where every row is its own group this is a random split of the right sizes"""
         groups = [f"row {row}" for row in range(50)]
         fractions = {"train": 0.7, "validation": 0.2, "test": 0.1}
-        check_sizes(learner.group_split(groups, fractions, 3), groups, fractions)
+        check_sizes(learner.group_split(groups, dict(fractions), 3), groups, fractions)
+
+    def test_empty_part(self, learner):
+        """a part for which no group is left is there all the same, as an empty LongTensor that can index rows"""
+        split = learner.group_split(["fr", "fr", "fr"], {"train": 0.9, "test": 0.1}, 0)
+        assert set(split) == {"train", "test"}, f"expected the parts train and test, received {list(split)}"
+        for part, rows in split.items():
+            assert isinstance(rows, torch.Tensor), f"expected a LongTensor, received a {type(rows).__name__}"
+            assert rows.dtype == torch.int64, f"expected a LongTensor for {part!r}, received {rows.dtype}"
+        assert sorted(map(len, split.values())) == [0, 3], "expected all three rows in one of the two parts"
 
     def test_seed(self, learner, rng):
         """the same seed gives the same split, another seed another one"""
         groups = [f"row {row}" for row in range(60)]
-        first, again, other = (learner.group_split(groups, THREE_PARTS, seed) for seed in (5, 5, 6))
+        first, again, other = (learner.group_split(groups, three_parts(), seed) for seed in (5, 5, 6))
         assert members(first, groups) == members(again, groups), "expected one seed to give one split"
         assert members(first, groups) != members(other, groups), "expected another seed to split otherwise"
+
+    def test_seed_with_uneven_groups(self, learner):
+        """the order in which groups are dealt out comes from the seed, also where they all differ in size"""
+        groups = [f"g{size}" for size in range(1, 13) for _ in range(size)]
+        first = members(learner.group_split(groups, three_parts(), 0), groups)
+        others = [members(learner.group_split(groups, three_parts(), seed), groups) for seed in (1, 2, 3)]
+        assert all(other != first for other in others), (
+            "expected seeds 0 to 3 to split these groups otherwise"
+        )
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves the list of groups and the fractions as they were"""
+        groups, fractions = uneven_groups(rng), three_parts()
+        before = list(groups)
+        learner.group_split(groups, fractions, 0)
+        assert_close((groups, fractions), (before, three_parts()), what="arguments after the call")
 
     def test_bad_fractions(self, learner):
         """raises ValueError for fractions that do not sum to 1 (0.7 + 0.2 + 0.1, give or take rounding, does)"""
         groups = [f"row {row}" for row in range(20)]
-        for fractions in ({"train": 0.8, "test": 0.1}, {"train": 0.8, "test": 0.4}):
+        thirds = {"train": 0.33, "validation": 0.33, "test": 0.33}
+        for fractions in ({"train": 0.8, "test": 0.1}, {"train": 0.8, "test": 0.4}, thirds):
             with pytest.raises(ValueError):
                 learner.group_split(groups, fractions, 0)
 
 
-THREE_PARTS = {"train": 0.6, "validation": 0.2, "test": 0.2}
+def three_parts():
+    """Made anew at every call: a learner may change what it is given."""
+    return {"train": 0.6, "validation": 0.2, "test": 0.2}
 
 
 def uneven_groups(rng, n=80):
@@ -99,10 +130,13 @@ def uneven_groups(rng, n=80):
 
 
 def members(split, groups):
-    return {part: {groups[row] for row in rows.tolist()} for part, rows in split.items()}
+    assert isinstance(split, dict), f"expected a dict of parts, received a {type(split).__name__}"
+    return {part: {groups[row] for row in torch.as_tensor(rows).tolist()} for part, rows in split.items()}
 
 
 def check_sizes(split, groups, fractions):
+    assert isinstance(split, dict), f"expected a dict of parts, received a {type(split).__name__}"
+    assert set(split) == set(fractions), f"expected the parts {list(fractions)}, received {list(split)}"
     largest = max(Counter(groups).values())
     for part, fraction in fractions.items():
         wanted, got = fraction * len(groups), len(split[part])
@@ -145,6 +179,17 @@ class TestAuroc:
         moved = learner.auroc(scores.square() * 3 + 1000, labels)
         assert_close(moved, float(learner.auroc(scores, labels)))
 
+    def test_any_scale(self, learner, rng):
+        """every difference between two scores counts, however small beside the scores themselves"""
+        labels, order = torch.arange(50) % 3 == 0, torch.randperm(50, generator=rng)
+        expected = float(roc_auc_score(labels.numpy(), order.numpy()))
+        for name, scores in {
+            "tiny": order * 1e-6,
+            "float64, with a large offset": order.double() + 1e9,
+            "float64, exponential": order.double().exp(),
+        }.items():
+            assert_close(learner.auroc(scores, labels), expected, what=f"scores: {name}")
+
     def test_swapped_labels(self, learner, rng):
         """with the labels exchanged it is one minus what it was"""
         labels = torch.rand(40, generator=rng) < 0.3
@@ -152,11 +197,18 @@ class TestAuroc:
         scores = torch.randn(40, generator=rng) + labels
         assert_close(learner.auroc(scores, ~labels), 1 - float(learner.auroc(scores, labels)))
 
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        scores, labels = torch.randn(12, generator=rng), torch.arange(12) % 3 == 0
+        before = scores.clone(), labels.clone()
+        learner.auroc(scores, labels)
+        assert_close((scores, labels), before, what="arguments after the call")
+
     def test_one_class(self, learner):
         """raises ValueError where only one class occurs: there is no pair to compare"""
         for label in (True, False):
             with pytest.raises(ValueError):
-                learner.auroc(torch.randn(4), torch.full((4,), label))
+                learner.auroc(torch.arange(4.0), torch.full((4,), label))
 
 
 class Spy:
@@ -176,9 +228,10 @@ class Spy:
         self.open = False
 
 
-# A row's label can be read off its score, so that rows torn apart are seen.
-SPIED_SCORES = torch.arange(24, dtype=torch.float32) + 0.5
-SPIED_LABELS = torch.arange(24) % 3 == 0
+def spied_data():
+    """Scores in no order, from which a row's label can be read off, so that rows torn apart are seen."""
+    scores = torch.arange(24) * 7 % 24 + 0.5
+    return scores, scores < 8
 
 
 def mean_score(scores, labels):
@@ -203,28 +256,45 @@ class TestBootstrapInterval:
             def statistic(scores, labels, values=values):
                 return float(next(values))
 
-            received = learner.bootstrap_interval(statistic, SPIED_SCORES, SPIED_LABELS, 41, level, rng)
+            received = learner.bootstrap_interval(statistic, *spied_data(), 41, level, rng)
             # Wide enough for every convention of what lies between two values.
             assert_close(received, expected, rtol=0, atol=1.1, what=f"level={level}")
 
     def test_rows_stay_together(self, learner, rng):
         """a row is drawn with its own label, and a resample has as many rows as the data"""
-        spy, _ = spied_interval(learner, SPIED_SCORES, SPIED_LABELS, 12, rng)
+        spy, _ = spied_interval(learner, *spied_data(), 12, rng)
         for scores, labels in zip(spy.scores, spy.labels, strict=True):
-            assert len(scores) == len(SPIED_SCORES), (
-                f"expected resamples of {len(SPIED_SCORES)} rows, received one of {len(scores)}"
-            )
-            assert_close(labels, scores.long() % 3 == 0, what="the drawn rows' labels")
+            assert len(scores) == 24, f"expected resamples of 24 rows, received one of {len(scores)}"
+            assert_close(labels, scores < 8, what="the drawn rows' labels")
 
     def test_with_replacement(self, learner, rng):
         """rows are drawn with replacement, from all rows at once: the number of True ones varies too"""
-        spy, _ = spied_interval(learner, SPIED_SCORES, SPIED_LABELS, 15, rng)
+        spy, _ = spied_interval(learner, *spied_data(), 15, rng)
+        assert spy.scores, "expected the statistic to be called on every resample, it was not called"
         distinct = [len(set(scores.tolist())) for scores in spy.scores]
         assert max(distinct) < 24, "expected some row twice in every resample of 24 rows"
         trues = {int(labels.sum()) for labels in spy.labels}
         assert len(trues) > 1, (
             f"expected resamples that differ in their number of True rows, all have {trues}"
         )
+
+    def test_every_row_equally_often(self, learner, rng):
+        """every row has the same chance to be drawn, the first and the last like the others"""
+        spy, _ = spied_interval(learner, *spied_data(), 150, rng)
+        times = torch.bincount(torch.cat([torch.zeros(0), *spy.scores]).long(), minlength=24)
+        rarest, commonest = int(times.min()), int(times.max())
+        assert 90 <= rarest <= commonest <= 210, (
+            f"expected every row about 150 times in 150 resamples, received {rarest} to {commonest} times"
+        )
+
+    def test_number_of_resamples(self, learner, rng):
+        """there are n_resamples resamples, as many as were asked for"""
+        for n_resamples in (10, 30):
+            spy, _ = spied_interval(learner, *spied_data(), n_resamples, rng)
+            # One call more is allowed: the statistic of the data themselves.
+            assert n_resamples <= len(spy.scores) <= n_resamples + 1, (
+                f"expected {n_resamples} resamples, the statistic was called {len(spy.scores)} times"
+            )
 
     def test_one_class_drawn_again(self, learner, rng):
         """a resample with a single class is drawn again, until there are n_resamples good ones"""
@@ -238,12 +308,19 @@ class TestBootstrapInterval:
     def test_generator(self, learner):
         """all randomness comes from `generator`: the same state, the same interval; and the state moves on"""
         generator = torch.Generator().manual_seed(1)
-        arguments = (SPIED_SCORES, SPIED_LABELS, 10, 0.9)
+        # With a single True row some resamples have to be drawn again.
+        arguments = (torch.arange(24.0), torch.arange(24) == 5, 30, 0.9)
         first = learner.bootstrap_interval(mean_score, *arguments, generator)
         second = learner.bootstrap_interval(mean_score, *arguments, generator)
         again = learner.bootstrap_interval(mean_score, *arguments, torch.Generator().manual_seed(1))
         assert_close(again, tuple(float(edge) for edge in first), what="the same generator state again")
         assert tuple(map(float, second)) != tuple(map(float, first)), "expected the generator to move on"
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves scores and labels as they were"""
+        scores, labels = spied_data()
+        learner.bootstrap_interval(mean_score, scores, labels, 10, 0.9, rng)
+        assert_close((scores, labels), spied_data(), what="arguments after the call")
 
     def test_agrees_with_theory(self, learner, rng):
         """the interval of a mean is as wide as the central limit theorem says"""
@@ -255,10 +332,11 @@ class TestBootstrapInterval:
 
     def test_one_class(self, learner, rng):
         """raises ValueError where the labels hold one class: no resample could ever have two"""
-        with pytest.raises(ValueError):
-            learner.bootstrap_interval(
-                mean_score, torch.randn(6), torch.ones(6, dtype=torch.bool), 10, 0.9, rng
-            )
+        for label in (True, False):
+            with pytest.raises(ValueError):
+                learner.bootstrap_interval(
+                    mean_score, torch.arange(6.0), torch.full((6,), label), 10, 0.9, rng
+                )
 
 
 WORDS = ["lyon", "osaka", "lima", "oslo", "accra", "perth", "quito", "cairo"]
@@ -284,12 +362,17 @@ class TestControlLabels:
             types = [types[int(i)] for i in torch.randperm(len(types), generator=rng)]
             expected = torch.tensor([label_of[name] for name in types])
             assert_close(learner.control_labels(types, 50, 7), expected, what="labels of shuffled rows")
+        # Among so many names Python's own order of a set depends on which came first.
+        many = [f"city {number}" for number in range(300)]
+        forwards = learner.control_labels(many, 50, 7)
+        backwards = learner.control_labels(many[::-1], 50, 7)
+        assert_close(backwards.flip(0), forwards, what="labels of 300 types, rows in reverse")
 
     def test_uniform(self, learner):
         """over many types every class is about equally frequent"""
         for seed in (0, 1):
             labels = learner.control_labels([f"city {number}" for number in range(3000)], 3, seed)
-            counts = torch.bincount(labels, minlength=3)
+            counts = torch.bincount(torch.as_tensor(labels).long(), minlength=3)
             assert_close(counts.double(), torch.full((len(counts),), 1000.0), rtol=0, atol=130, what="counts")
 
     def test_random(self, learner):
@@ -302,23 +385,35 @@ class TestControlLabels:
     def test_seed(self, learner):
         """the same seed gives the same labels, another seed others"""
         types = [f"city {number}" for number in range(100)]
-        first, again, other = (learner.control_labels(types, 2, seed) for seed in (5, 5, 6))
+        first, again, *others = (learner.control_labels(types, 2, seed) for seed in (5, 5, 6, 7))
         assert_close(again, first, what="the same seed again")
-        assert 0.25 < (first != other).double().mean() < 0.75, (
-            "expected seeds 5 and 6 to disagree on about half of the types"
-        )
+        for seed, other in zip((6, 7), others, strict=True):
+            assert 0.25 < (first != other).double().mean() < 0.75, (
+                f"expected seeds 5 and {seed} to disagree on about half of the types"
+            )
+
+    def test_arguments_unchanged(self, learner):
+        """leaves the list of types in its order"""
+        types = list(WORDS)
+        learner.control_labels(types, 3, 0)
+        assert_close(types, list(WORDS), what="types after the call")
 
     def test_one_class(self, learner):
         """raises ValueError for fewer than two classes"""
-        with pytest.raises(ValueError):
-            learner.control_labels(WORDS, 1, 0)
+        for n_classes in (1, 0):
+            with pytest.raises(ValueError):
+                learner.control_labels(list(WORDS), n_classes, 0)
 
 
 def labels_by_type(types, labels):
-    """The label that the first occurrence of each row's type has."""
+    """The label, an integer, that the first occurrence of each row's type has."""
+    assert isinstance(labels, torch.Tensor), (
+        f"expected a tensor of labels, received a {type(labels).__name__}"
+    )
+    assert labels.shape == (len(types),), f"expected shape {(len(types),)}, received {tuple(labels.shape)}"
     first: dict[str, int] = {}
     for name, label in zip(types, labels.tolist(), strict=True):
-        first.setdefault(name, label)
+        first.setdefault(name, int(label))
     return torch.tensor([first[name] for name in types])
 
 
@@ -394,7 +489,7 @@ class TestSelectivity:
         acts, labels, control = task_data(rng)
         train, test = torch.arange(1, 40, 2), torch.arange(0, 40, 2)
         fit = FitSpy(fit_means)
-        learner.selectivity(fit, acts, labels, control, train, test)
+        learner.selectivity(fit, acts.clone(), labels.clone(), control.clone(), train, test)
         assert len(fit.acts) == 2, f"expected two fits, one a task; saw {len(fit.acts)}"
         for given in fit.acts:
             assert_close(given, acts[train], what="activations given to fit")
@@ -406,28 +501,29 @@ class TestSelectivity:
         """each probe is asked about the test rows, on which its own task's labels are the truth"""
         acts, labels, control = task_data(rng)
         train, test = torch.arange(0, 40, 2), torch.arange(39, 0, -2)
-        fit = FitSpy(fit_means)
-        received = learner.selectivity(fit, acts, labels, control, train, test)
         expected = []
         for targets in (labels, control):
             predicted = fit_means(acts[train], targets[train])(acts[test]) > 0
             expected.append((predicted == targets[test]).double().mean().item())
+        received = learner.selectivity(FitSpy(fit_means), acts, labels, control, train, test)
         assert_close(received, expected[0] - expected[1])
 
     def test_zero_is_the_boundary(self, learner):
-        """a probe returns log-odds: True is predicted where they are positive, however small"""
-        acts, labels = torch.randn(6, 2), torch.tensor([True, False, True, False, True, True])
-        control = ~labels
-        received = learner.selectivity(
-            lambda acts, labels: lambda fresh: torch.full((len(fresh),), 0.01),
-            acts,
-            labels,
-            control,
-            torch.arange(2),
-            torch.arange(2, 6),
-        )
-        # Everything is called True: right in three of four rows, and in one of four of the control.
-        assert_close(received, 0.5)
+        """a probe returns log-odds: True is predicted where they are positive, however small, and not at 0"""
+        acts, labels = torch.zeros(6, 2), torch.tensor([True, False, True, False, True, True])
+        # In the test rows True is right in three of four, and in one of four of the control.
+        for log_odds, expected in ((0.01, 0.5), (0.0, -0.5)):
+            received = learner.selectivity(
+                fit_constant(log_odds), acts, labels, ~labels, torch.arange(2), torch.arange(2, 6)
+            )
+            assert_close(received, expected, what=f"all log-odds {log_odds:g}")
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        arguments = (*task_data(rng), torch.arange(0, 40, 2), torch.arange(1, 40, 2))
+        before = tuple(argument.clone() for argument in arguments)
+        learner.selectivity(fit_means, *arguments)
+        assert_close(arguments, before, what="arguments after the call")
 
 
 def fit_constant(log_odds):
@@ -453,7 +549,7 @@ class TestOnlineCodeLength:
         """block k is coded by a probe fitted on all rows before it, in the order given"""
         acts, labels, _ = task_data(rng)
         fit = FitSpy(fit_means)
-        learner.online_code_length(fit, acts, labels, [0.1, 0.25, 0.5, 1.0])
+        learner.online_code_length(fit, acts.clone(), labels.clone(), [0.1, 0.25, 0.5, 1.0])
         assert [len(given) for given in fit.acts] == [4, 10, 20], (
             f"expected fits on the first 4, 10 and 20 of 40 rows, saw {[len(given) for given in fit.acts]}"
         )
@@ -478,10 +574,11 @@ class TestOnlineCodeLength:
     def test_sure_and_wrong(self, learner):
         """a probe that is very sure and wrong costs many bits, not infinitely many"""
         labels = torch.tensor([True, False, True, False, True, False])
-        for sure in (60.0, -60.0):
+        for sure in (60.0, -60.0, 1000.0):
             received = learner.online_code_length(fit_constant(sure), torch.zeros(6, 1), labels, [1 / 3, 1.0])
             # Log-odds of 60 against the truth are a probability of exp(−60): 60 / ln 2 bits, for two of four.
-            assert_close(received, 2 + 2 * 60 / math.log(2), rtol=1e-3)
+            expected = 2 + 2 * abs(sure) / math.log(2)
+            assert_close(received, expected, rtol=1e-3, what=f"log-odds {sure:g}")
 
     def test_block_ends_are_rounded(self, learner):
         """a block ends at round(fraction · rows): 0.29 · 100 is 28.999… in floating point, and means 29"""
@@ -492,9 +589,17 @@ class TestOnlineCodeLength:
             f"expected fits on 29 and 58 rows, saw {[len(given) for given in fit.acts]}"
         )
 
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        acts, labels, _ = task_data(rng)
+        arguments = (acts, labels, [0.25, 0.5, 1.0])
+        before = (acts.clone(), labels.clone(), [0.25, 0.5, 1.0])
+        learner.online_code_length(fit_means, *arguments)
+        assert_close(arguments, before, what="arguments after the call")
+
     def test_bad_fractions(self, learner):
         """raises ValueError for fractions that do not rise to 1.0, and for an empty block"""
         labels = torch.arange(20) % 2 == 0
-        for fractions in ([0.5, 0.9], [0.5, 0.25, 1.0], [0.5, 0.501, 1.0], [0.01, 1.0]):
+        for fractions in ([0.5, 0.9], [0.5, 1.5], [0.5, 0.25, 1.0], [0.5, 0.501, 1.0], [0.01, 1.0]):
             with pytest.raises(ValueError):
                 learner.online_code_length(fit_constant(0.0), torch.zeros(20, 1), labels, fractions)
