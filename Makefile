@@ -10,7 +10,7 @@ TEST_ENV := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 .PHONY: learn setup test test-fast lint build bench doctor clean
 
 learn: setup  ## open the first lesson in JupyterLab
-	$(PY) -m jupyter lab $(FIRST) $(ROOT_ARGS) $(LAB_ARGS)
+	$(PY) -m jupyter lab --LabApp.default_url=/lab/tree/$(FIRST) $(ROOT_ARGS) $(LAB_ARGS)
 
 setup: .venv/.ready  ## environment, packages, embedded language model
 .venv/.ready: $(REQUIREMENTS)
