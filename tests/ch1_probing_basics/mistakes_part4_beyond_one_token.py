@@ -101,6 +101,38 @@ def overflowing_exponential(acts, mask, query, value, bias):
 
 
 @mistake("attention_probe")
+def largest_over_the_batch(acts, mask, query, value, bias):
+    """The exponentials are kept from overflowing by the largest attention score of the *batch*. In a text whose own
+    scores are far lower they all become 0, and 0/0 is NaN. Subtract each text's own largest score, or use
+    torch.softmax."""
+
+    def weigh(raw, mask):
+        raw = raw.masked_fill(~mask, float("-inf"))
+        exponentials = (raw - raw.max()).exp()
+        return exponentials / exponentials.sum(dim=1, keepdim=True)
+
+    return attend(acts, mask, query, value, bias, weigh=weigh)
+
+
+@mistake("attention_probe")
+def padding_not_low_enough(acts, mask, query, value, bias):
+    """Padding gets an attention score of −1000, but a real token's may be lower still: then the padding takes the
+    weight. −∞ is lower than anything."""
+    return attend(
+        acts, mask, query, value, bias, weigh=lambda raw, mask: raw.masked_fill(~mask, -1000.0).softmax(dim=1)
+    )
+
+
+@mistake("attention_probe")
+def query_scaled_in_place(acts, mask, query, value, bias):
+    """The query is divided by √d_model in place (`query /= …`): the caller's query shrinks with every call. Divide the
+    attention scores."""
+    every_text_has_tokens(mask)
+    query /= math.sqrt(len(query))
+    return attend(acts, mask, query, value, bias, strength=lambda acts, query: acts @ query)
+
+
+@mistake("attention_probe")
 def bias_forgotten(acts, mask, query, value, bias):
     """The bias is not added to the score."""
     return attend(acts, mask, query, value, 0.0)
@@ -187,6 +219,14 @@ def difference_of_lengths(acts, projection):
     distance subtract the vectors first."""
     depths = (acts @ projection).square().sum(dim=-1)
     return (depths.unsqueeze(0) - depths.unsqueeze(1)).abs()
+
+
+@mistake("structural_distances")
+def centred_in_place(acts, projection):
+    """The mean is subtracted in place (`acts -= …`). It changes no distance, but the caller's activations: make a new
+    tensor, or leave it out."""
+    acts -= acts.mean(dim=0)
+    return differences(acts, projection).square().sum(dim=-1)
 
 
 @mistake("structural_distances")
@@ -296,6 +336,14 @@ def zero_is_no_edge(distances):
     tree = minimum_spanning_tree(distances.double().numpy()).tocoo()
     ends = zip(tree.row.tolist(), tree.col.tolist(), strict=True)
     return {(min(edge), max(edge)) for edge in ends}
+
+
+@mistake("spanning_edges")
+def keyed_by_distance(distances):
+    """The pairs are kept in a dict under their distance, so that of several pairs at the same distance only the last is
+    left. Sort a list of (distance, i, j)."""
+    pair_at = {distance: (i, j) for distance, i, j in all_pairs(distances)}
+    return kruskal(len(distances), [(distance, *pair_at[distance]) for distance in sorted(pair_at)])
 
 
 @mistake("spanning_edges")
@@ -508,6 +556,16 @@ def returns_strengths(acts, labels, k):
     """These are the strengths of the best coordinates. Return their indices."""
     checked(acts, labels, k)
     return ratio(mean_gap(acts, labels).abs(), pooled_variance(acts, labels).sqrt()).topk(k).values
+
+
+@mistake("top_k_neurons")
+def standardised_in_place(acts, labels, k):
+    """The activations are divided by their spread in place (`acts /= …`), so that the caller's tensor changes. Make a
+    new one."""
+    checked(acts, labels, k)
+    scores = ratio(mean_gap(acts, labels).abs(), pooled_variance(acts, labels).sqrt())
+    acts /= acts.std(dim=0).clamp(min=1e-12)
+    return scores.topk(k).indices
 
 
 @mistake("top_k_neurons")

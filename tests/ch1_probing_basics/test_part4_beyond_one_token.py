@@ -53,10 +53,11 @@ class TestAttentionProbe:
         acts, mask = padded_texts(rng)
         query, value = query_and_value(rng)
         scores, weights = learner.attention_probe(acts, mask, query, value, -1.0)
-        filled = acts.masked_fill(~mask.unsqueeze(-1), 1e4)
-        again, weights_again = learner.attention_probe(filled, mask, query, value, -1.0)
-        assert_close(again, scores, rtol=1e-3, atol=1e-4, what="scores with other padding")
-        assert_close(weights_again, weights, rtol=1e-3, atol=1e-5, what="weights with other padding")
+        for filler in (1e6, -1e6):
+            filled = acts.masked_fill(~mask.unsqueeze(-1), filler)
+            again, weights_again = learner.attention_probe(filled, mask, query, value, -1.0)
+            assert_close(again, scores, rtol=1e-3, atol=1e-4, what=f"scores with {filler:g} as padding")
+            assert_close(weights_again, weights, rtol=1e-3, atol=1e-5, what="weights with other padding")
 
     @hidden
     def test_agrees_with_loop(self, learner, rng):
@@ -86,23 +87,25 @@ class TestAttentionProbe:
         assert_close(scores, means @ value, rtol=1e-3, atol=1e-4, what="scores")
 
     def test_large_activations(self, learner, rng):
-        """attention scores in the hundreds overflow nothing: the strongest token takes all the weight"""
+        """attention scores in the thousands, above or below zero, are no problem: the strongest token takes all the
+        weight"""
         acts, mask = padded_texts(rng)
-        query = torch.zeros(6)
-        query[0] = 500.0
         acts[:, :, 0] = torch.tensor([1.0, 3.0, 2.0, 0.0, -1.0])
-        _, weights = learner.attention_probe(acts, mask, query, torch.ones(6), 0.0)
-        # The second token is the strongest wherever it is real; the second text has only one token.
-        assert_close(weights.argmax(dim=1), torch.tensor([1, 0, 1, 1]), what="strongest token")
-        assert_close(weights.sum(dim=1), torch.ones(4), what="sum of each text's weights")
+        # The second token is the strongest, or the last one the least weak; the second text has only one token.
+        for size, strongest in ((5000.0, [1, 0, 1, 1]), (-5000.0, [4, 0, 0, 3])):
+            query = torch.zeros(6)
+            query[0] = size
+            _, weights = learner.attention_probe(acts, mask, query, torch.ones(6), 0.0)
+            expected = torch.nn.functional.one_hot(torch.tensor(strongest), 5).float()
+            assert_close(weights, expected, what=f"weights with a query of {size:g}")
 
     def test_arguments_unchanged(self, learner, rng):
         """leaves its arguments as they were"""
         acts, mask = padded_texts(rng)
         query, value = query_and_value(rng)
-        before = acts.clone(), mask.clone()
+        before = acts.clone(), mask.clone(), query.clone(), value.clone()
         learner.attention_probe(acts, mask, query, value, 0.0)
-        assert_close((acts, mask), before, what="arguments after the call")
+        assert_close((acts, mask, query, value), before, what="arguments after the call")
 
     def test_text_without_tokens(self, learner, rng):
         """raises ValueError where a text has no real token: a softmax over nothing is NaN"""
@@ -154,6 +157,13 @@ class TestStructuralDistances:
         assert_close(received, received.T, rtol=1e-3, atol=1e-4, what="the matrix and its transpose")
         assert_close(received.diagonal(), torch.zeros(6), atol=1e-4, what="the diagonal")
 
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        acts, projection = torch.randn(6, 4, generator=rng), torch.randn(4, 2, generator=rng)
+        before = acts.clone(), projection.clone()
+        learner.structural_distances(acts, projection)
+        assert_close((acts, projection), before, what="arguments after the call")
+
     def test_one_word(self, learner):
         """a sentence of one word has one distance, 0"""
         received = learner.structural_distances(torch.ones(1, 3), torch.ones(3, 2))
@@ -202,6 +212,16 @@ class TestSpanningEdges:
         """one word may have many neighbours: the tree is not a chain"""
         pairs = {(0, 2): 4.0, (1, 2): 3.0, (2, 3): 2.0, (2, 4): 1.0, (0, 1): 4.5, (3, 4): 5.0}
         assert_edges(learner.spanning_edges(distances_of(5, pairs)), {(0, 2), (1, 2), (2, 3), (2, 4)})
+
+    def test_gives_back_a_tree(self, learner, rng):
+        """from the distances within a tree, most of which are tied, it finds that tree"""
+        edges = {(int(torch.randint(k, (1,), generator=rng)), k) for k in range(1, 8)}
+        table = torch.full((8, 8), float("inf")).fill_diagonal_(0.0)
+        for i, j in edges:
+            table[i, j] = table[j, i] = 1.0
+        for via in range(8):
+            table = torch.minimum(table, table[:, via : via + 1] + table[via : via + 1, :])
+        assert_edges(learner.spanning_edges(table), edges)
 
     @hidden
     def test_agrees_with_scipy(self, learner, rng):
@@ -328,10 +348,14 @@ class TestTopKNeurons:
 
     def test_agrees_with_loop(self, learner, rng):
         """agrees with scoring coordinate by coordinate, with classes and coordinates of unequal size"""
-        acts, labels = labelled_texts(rng)
-        scores = strengths(acts, labels)
-        for k in (1, 5, 12):
+        # The whole ranking first: it says most about where an answer goes wrong.
+        for d_model, k in ((60, 60), (60, 30), (12, 12), (12, 1)):
+            acts, labels = labelled_texts(rng, d_model=d_model)
+            scores = strengths(acts, labels)
             received = learner.top_k_neurons(acts, labels, k)
+            assert isinstance(received, torch.Tensor), (
+                f"expected a tensor of indices, received a {type(received).__name__}"
+            )
             assert_close(received.sort().values, received.unique(), what="the coordinates, each once")
             assert len(received) == k, f"expected {k} coordinates, received {len(received)}"
             assert_close(
@@ -349,6 +373,13 @@ class TestTopKNeurons:
         assert_close(learner.top_k_neurons(acts * units, labels, 3), expected, what="in other units")
         assert_close(learner.top_k_neurons(acts, ~labels, 3), expected, what="with the classes swapped")
 
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        acts, labels = labelled_texts(rng)
+        before = acts.clone(), labels.clone()
+        learner.top_k_neurons(acts, labels, 3)
+        assert_close((acts, labels), before, what="arguments after the call")
+
     def test_constant_coordinate(self, learner, rng):
         """a coordinate that never changes comes last: it has no difference, and 0/0 must not win"""
         acts, labels = labelled_texts(rng, d_model=5)
@@ -356,11 +387,11 @@ class TestTopKNeurons:
         assert_close(learner.top_k_neurons(acts, labels, 5)[-1], 2, what="the last coordinate")
 
     def test_bad_input(self, learner, rng):
-        """raises ValueError where one class is missing, for k = 0 and for k beyond d_model"""
+        """raises ValueError where one class is missing, for k = 0, for k < 0 and for k beyond d_model"""
         acts, labels = labelled_texts(rng)
         for one_class in (torch.ones_like(labels), torch.zeros_like(labels)):
             with pytest.raises(ValueError):
                 learner.top_k_neurons(acts, one_class, 2)
-        for k in (0, 13):
+        for k in (0, -1, 13):
             with pytest.raises(ValueError):
                 learner.top_k_neurons(acts, labels, k)
