@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from utils.course.learner import Learner, MissingFunction, TimeLimit, WorkerDied
+from utils.course.host import PRINTED_LIMIT
+from utils.course.learner import Learner, MissingFunction, UnreadableAnswer, WorkerDied
 from utils.course.submissions import read_submission
+from utils.course.timelimit import TimeLimit
 from utils.course.transports import LiveTransport, ProcessTransport
 
 SOURCE = """
-import os, time
+import os, sys, time
 import numpy as np
 import torch
 
@@ -55,6 +57,41 @@ def loops():
 def talks():
     print("hello from inside")
     return 1
+
+def floods():
+    for _ in range(1000):
+        print("x" * 1000)
+
+def shuts_stdout():
+    sys.stdout.close()
+    print("still here", flush=True)
+    return 1
+
+def zero_dimensional():
+    return np.array(2.5)
+
+def backwards():
+    return np.broadcast_to(np.arange(3.0)[::-1], (2, 3))
+
+def unreadable(kind):
+    return {"object": np.array([object()]), "sparse": torch.eye(2).to_sparse(), "rude": Rude(a=1)}[kind]
+
+class Rude(dict):
+    def items(self):
+        raise LookupError("no items for you")
+
+class Mute(ValueError):
+    def __str__(self):
+        raise KeyError("no message for you")
+
+class Bare(BaseException):
+    pass
+
+def raises(kind):
+    raise {"mute": Mute, "bare": Bare, "exit": SystemExit}[kind]("because")
+
+def interrupted():
+    raise KeyboardInterrupt
 
 def closure(amount):
     return lambda values: values + amount
@@ -135,8 +172,9 @@ def test_exceptions_keep_their_class(learner, kind, error):
 
 
 def test_exit_is_an_error_not_an_exit(learner):
-    with pytest.raises(RuntimeError, match="SystemExit"):
+    with pytest.raises(RuntimeError) as caught:
         learner.exits()
+    assert vars(caught.value)["learner_kind"] == "SystemExit"
 
 
 def test_objects_stay_on_their_side(learner):
@@ -154,6 +192,47 @@ def test_closures_can_be_called(learner):
 def test_print_is_kept(learner):
     assert learner.talks() == 1
     assert "hello from inside" in learner._printed
+
+
+def test_a_flood_of_prints_is_cut(learner):
+    learner.floods()
+    assert len(learner._printed) == PRINTED_LIMIT
+
+
+def test_stdout_cannot_be_shut(learner):
+    assert learner.shuts_stdout() == 1
+    assert "still here" in learner._printed
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_of_every_form(learner):
+    scalar, rows = learner.zero_dimensional(), learner.backwards()
+    assert scalar.shape == ()
+    assert scalar == 2.5
+    assert rows.tolist() == [[2.0, 1.0, 0.0]] * 2
+
+
+@pytest.mark.parametrize("kind", ["object", "sparse", "rude"])
+def test_unreadable_values(learner, kind):
+    with pytest.raises(UnreadableAnswer, match="what a check cannot read"):
+        learner.unreadable(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "is_called"),
+    [("mute", ValueError, "Mute"), ("bare", RuntimeError, "Bare"), ("exit", RuntimeError, "SystemExit")],
+)
+def test_odd_exceptions(learner, kind, error, is_called):
+    with pytest.raises(error) as caught:
+        learner.raises(kind)
+    assert vars(caught.value)["learner_kind"] == is_called
+
+
+def test_an_interrupt_is_the_users(submission):
+    """ctrl-C while the learner's code runs must end the check, not become its verdict."""
+    learner = Learner(LiveTransport(submission.namespace()))
+    with pytest.raises(KeyboardInterrupt):
+        learner.interrupted()
 
 
 def test_missing(learner):
@@ -176,6 +255,35 @@ def test_death_costs_one_check(submission):
             learner.dies()
         learner._begin()
         assert learner.scaled(1) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["os._exit(0)", "[0][1]"])
+def test_definitions_that_end_the_process(tmp_path, how):
+    path = tmp_path / "mine.py"
+    path.write_text(f"import os\nclass A:\n    {how}\ndef f():\n    return 1\n")
+    submission = read_submission(path)
+    with ProcessTransport(submission) as transport:
+        learner = Learner(transport)
+        if "exit" in how:
+            with pytest.raises(WorkerDied, match="definitions"):
+                learner.f()
+            learner._begin()
+            assert transport._process is None
+        else:
+            assert learner.f() == 1
+            assert "IndexError" in submission.notes[0]
+
+
+@pytest.mark.slow
+def test_building_a_model_is_not_the_learners_time(submission):
+    """transformer_lens alone takes longer to import than this call may take."""
+    from utils.course import resources
+
+    with ProcessTransport(submission, call_seconds=1.0) as transport:
+        learner = Learner(transport)
+        learner._prepare("tiny_model")
+        assert learner.calls(resources.get("tiny_model")) == 3
 
 
 @pytest.mark.slow

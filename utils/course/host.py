@@ -12,6 +12,7 @@ from typing import Any
 
 from utils.course import resources, wire
 from utils.course.guard import Guard
+from utils.course.timelimit import TimeLimit, limited
 
 Callback = Callable[[bytes], bytes]
 
@@ -24,40 +25,56 @@ class Host:
 
     callback: carries a call of a grader's function (`fit`, `metric`) back to the checks: bytes to bytes.
     guard: closes the parts of `utils` that the lesson's exercises reimplement.
+    seconds: how long the learner's code may run for one request.
 
     A request is `{"op": "call" | "get", "target": name or handle, "attribute": str, "args": list, "kwargs": dict}`.
-    A reply is `{"value": …}` or `{"error": …}`, with `"after"` where the call changed its arguments.
+    A reply is `{"value": …}`, `{"error": …}` or `{"unreadable": …}`, with `"after"` where the call changed its
+    arguments and `"printed"` where it printed.
     """
 
     def __init__(
-        self, namespace: Mapping[str, Any], callback: Callback | None = None, guard: Guard | None = None
+        self,
+        namespace: Mapping[str, Any],
+        callback: Callback | None = None,
+        guard: Guard | None = None,
+        seconds: float | None = None,
     ):
         self.namespace = namespace
         self.callback = callback
         self.guard = guard or Guard()
+        self.seconds = seconds
         self.handles: list[object] = []
 
     def handle(self, request: bytes) -> bytes:
-        """Bytes of the reply. Only a time limit or the end of the process escapes as an exception."""
+        """Bytes of the reply. Only a time limit, the user's interrupt or the end of the process escapes."""
         message = wire.decode(request, self._restore)
+        printed = _Printed()
+        with contextlib.redirect_stdout(printed), self.guard.closed():
+            reply, encoded = limited(self.seconds, lambda: self._reply(message))
+        if not printed.text:
+            return encoded
+        return wire.encode({**reply, "printed": printed.text}, self._export)
+
+    def _reply(self, message: dict) -> tuple[dict, bytes]:
+        """The reply, and its bytes: encoding may run code of the value's class, so it belongs to the call."""
         arguments = {name: message[name] for name in ("args", "kwargs") if name in message}
         before = wire.encode(arguments, self._export)
-        printed = io.StringIO()
+        reply: dict[str, object]
         try:
-            with contextlib.redirect_stdout(printed), self.guard.closed():
-                reply: dict[str, object] = {"value": self._perform(message)}
-            encoded = wire.encode(reply, self._export)
-        except Exception as error:
+            reply = {"value": self._perform(message)}
+        except (TimeLimit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             reply = {"error": describe_exception(error)}
-            encoded = b""
-        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            reply = {"error": {"kinds": ["RuntimeError"], "message": f"raised {type(error).__name__}"}}
-            encoded = b""
-        if not self._same(arguments, before):
-            reply["after"] = arguments
-        if printed.getvalue():
-            reply["printed"] = printed.getvalue()[:PRINTED_LIMIT]
-        return encoded if encoded and len(reply) == 1 else wire.encode(reply, self._export)
+        try:
+            encoded = wire.encode(reply, self._export)
+        except wire.Unsendable as error:
+            reply = {"unreadable": str(error)[:PRINTED_LIMIT]}
+            encoded = wire.encode(reply)
+        if self._same(arguments, before):
+            return reply, encoded
+        reply["after"] = arguments
+        return reply, wire.encode(reply, self._export)
 
     def _perform(self, message: dict) -> object:
         target = message["target"]
@@ -69,7 +86,7 @@ class Host:
     def _same(self, arguments: dict, before: bytes) -> bool:
         try:
             return wire.encode(arguments, self._export) == before
-        except TypeError:
+        except wire.Unsendable:
             return True
 
     def _export(self, value: object) -> dict:
@@ -93,6 +110,20 @@ class Host:
         raise ValueError(f"unknown tag {tag['!']!r}")
 
 
+class _Printed(io.TextIOBase):
+    """What the learner's code prints: the beginning is kept, and nothing can close it."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text[: PRINTED_LIMIT - len(self.text)]
+        return len(text)
+
+    def close(self) -> None:
+        pass
+
+
 class _Callback:
     """The learner's side of a function that the checks passed in."""
 
@@ -112,8 +143,12 @@ class _Callback:
 
 def describe_exception(error: BaseException) -> dict:
     """What crosses of an exception: the names of its classes, most special first, its message, where it arose."""
-    kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception)]
-    return {"kinds": kinds or ["Exception"], "message": str(error)[:PRINTED_LIMIT], "line": _line_of(error)}
+    kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, BaseException)]
+    try:
+        message = str(error)[:PRINTED_LIMIT]
+    except Exception:
+        message = "its message cannot be read"
+    return {"kinds": kinds, "message": message, "line": _line_of(error)}
 
 
 def _line_of(error: BaseException) -> int | None:
@@ -128,14 +163,20 @@ def _line_of(error: BaseException) -> int | None:
 
 
 def builtin_exception(description: dict) -> Exception:
-    """The built-in exception nearest to the one described, so that `pytest.raises` sees the promised class."""
-    for kind in description["kinds"]:
+    """The built-in exception nearest to the one described, so that `pytest.raises` sees the promised class.
+
+    `learner_kind` and `learner_line` say what it was and where: the marks of an exception of the learner's code.
+    """
+    kinds, message = description["kinds"], description["message"]
+    error: Exception = RuntimeError(message)
+    for kind in kinds:
         found = getattr(builtins, kind, None)
         if isinstance(found, type) and issubclass(found, Exception):
             try:
-                error = found(description["message"])
+                error = found(message)
+                break
             except TypeError:
                 continue
-            error.learner_line = description.get("line")  # type: ignore[attr-defined]
-            return error
-    return RuntimeError(description["message"])
+    error.learner_kind = kinds[0]  # type: ignore[attr-defined]
+    error.learner_line = description.get("line")  # type: ignore[attr-defined]
+    return error

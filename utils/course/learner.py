@@ -19,8 +19,8 @@ class MissingFunction(Exception):
     """The learner's file does not define what the exercise asks for."""
 
 
-class TimeLimit(BaseException):
-    """The learner's code ran longer than a call may take. `except Exception` does not catch it."""
+class UnreadableAnswer(Exception):
+    """The learner's code returned what no check can look into."""
 
 
 class WorkerDied(Exception):
@@ -33,6 +33,9 @@ class Transport(Protocol):
     def defined(self, name: str) -> bool: ...
 
     def send(self, request: bytes, callback: Callable[[bytes], bytes]) -> bytes: ...
+
+    def prepare(self, resource: str) -> None:
+        """Build a resource before a call needs it: building is not the learner's time."""
 
     def reset(self) -> None:
         """Forget the handles given so far: a new check begins."""
@@ -65,6 +68,9 @@ class Learner:
         self._transport = transport
         self._begin()
 
+    def _prepare(self, resource: str) -> None:
+        self._transport.prepare(resource)
+
     def _begin(self) -> None:
         """Start a new check: no handles, no callbacks, nothing recorded."""
         self._transport.reset()
@@ -89,6 +95,8 @@ class Learner:
         if "after" in reply:
             write_back(message["args"], reply["after"]["args"])
             write_back(message["kwargs"], reply["after"]["kwargs"])
+        if "unreadable" in reply:
+            raise UnreadableAnswer(f"your code returned what a check cannot read: {reply['unreadable']}")
         if "error" in reply:
             raise builtin_exception(reply["error"])
         return reply["value"]
@@ -98,7 +106,7 @@ class Learner:
             reply = wire.decode(answer, self._restore)
         except wire.MalformedMessage as error:
             raise WorkerDied(f"the reply could not be read ({error})") from error
-        if not isinstance(reply, dict) or ("value" in reply) == ("error" in reply):
+        if not isinstance(reply, dict) or len({"value", "error", "unreadable"} & reply.keys()) != 1:
             raise WorkerDied("the reply is neither a value nor an error")
         after = reply.get("after", {"args": [], "kwargs": {}})
         if not (

@@ -2,20 +2,24 @@
 
 import hashlib
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from utils.course import resources
 from utils.course.exercises import Check, Exercise
-from utils.course.learner import Call, Learner, MissingFunction, TimeLimit, WorkerDied
+from utils.course.learner import Call, Learner, MissingFunction, UnreadableAnswer, WorkerDied
+from utils.course.timelimit import TimeLimit
 
 Outcome = Literal["passed", "failed", "error", "missing"]
 
 PUBLIC_SEED = 0
+MESSAGE_LIMIT = 400
 ENDLESS = "your code ran too long and was stopped: is there a loop that never ends?"
 NOT_RUN = "not run, because the check above had to be stopped"
 
@@ -43,13 +47,31 @@ class CheckResult:
 def run_exercise(exercise: Exercise, learner: Learner, seed: int = PUBLIC_SEED) -> list[CheckResult]:
     """Every check of the exercise, in order. One that fails does not stop the next; one that never ends does."""
     results: list[CheckResult] = []
-    for check in exercise.checks:
-        if results and results[-1].message in (ENDLESS, NOT_RUN):
-            nothing = Recording((), ())
-            results.append(CheckResult(check.name, check.purpose, "error", NOT_RUN, "", nothing))
-        else:
-            results.append(_run_check(exercise, check, learner, seed))
+    with one_thread():
+        for check in exercise.checks:
+            if results and results[-1].message in (ENDLESS, NOT_RUN):
+                nothing = Recording((), ())
+                results.append(CheckResult(check.name, check.purpose, "error", NOT_RUN, "", nothing))
+            else:
+                results.append(_run_check(exercise, check, learner, seed))
     return results
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch and BLAS on one thread: on small inputs, threads that wait for a busy core cost a hundredfold."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def readable(text: str) -> str:
+    """The text with what a terminal would obey, or could not print, escaped."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def seeded_generator(exercise: str, check: str, seed: int) -> torch.Generator:
@@ -60,8 +82,11 @@ def seeded_generator(exercise: str, check: str, seed: int) -> torch.Generator:
 
 def _run_check(exercise: Exercise, check: Check, learner: Learner, seed: int) -> CheckResult:
     outcome, message = _outcome(exercise, check, learner, seed)
+    message, printed = readable(message), readable(learner._printed)
+    if len(message) > MESSAGE_LIMIT:
+        message = f"{message[:MESSAGE_LIMIT]} …"
     recording = Recording(tuple(learner._calls), tuple(learner._callbacks))
-    return CheckResult(check.name, check.purpose, outcome, message, learner._printed, recording)
+    return CheckResult(check.name, check.purpose, outcome, message, printed, recording)
 
 
 def _outcome(exercise: Exercise, check: Check, learner: Learner, seed: int) -> tuple[Outcome, str]:
@@ -75,15 +100,18 @@ def _outcome(exercise: Exercise, check: Check, learner: Learner, seed: int) -> t
                 fixtures[name] = seeded_generator(exercise.name, check.name, seed)
             else:
                 fixtures[name] = resources.get(name)
+                learner._prepare(name)
         check.run(**fixtures)
     except MissingFunction as error:
         return "missing", str(error)
-    except AssertionError as error:
-        return "failed", str(error) or f"this does not hold: {_failing_line(error)}"
     except TimeLimit:
         return "error", ENDLESS
-    except WorkerDied as error:
+    except (WorkerDied, UnreadableAnswer) as error:
         return "error", str(error)
+    except AssertionError as error:
+        if hasattr(error, "learner_kind"):
+            return "error", _describe(error)
+        return "failed", str(error) or f"this does not hold: {_failing_line(error)}"
     except Exception as error:
         return "error", _describe(error)
     except pytest.fail.Exception as error:
@@ -92,11 +120,15 @@ def _outcome(exercise: Exercise, check: Check, learner: Learner, seed: int) -> t
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, NotImplementedError):
+    if not hasattr(error, "learner_kind"):
+        return f"the check cannot go on with what your code returned ({type(error).__name__}: {error})"
+    if isinstance(error, NotImplementedError) and (not str(error) or "yours to write" in str(error)):
         return str(error) or "not written yet"
-    place = getattr(error, "learner_line", None)
-    where = f" (line {place} of your code)" if place else ""
-    text = f"your code raised {type(error).__name__}: {error}{where}"
+    kind, place = getattr(error, "learner_kind", ""), getattr(error, "learner_line", None)
+    # Not str(error): a KeyError would quote its message a second time.
+    message = str(error.args[0]) if error.args else ""
+    what = f"{kind}: {message}" if message else kind
+    text = f"your code raised {what}{f' (line {place} of your code)' if place else ''}"
     if isinstance(error, NameError):
         text += ". Checks see definitions only: pass it as an argument, or define it inside the function"
     return text

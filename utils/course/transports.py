@@ -13,15 +13,15 @@ from typing import IO, Any
 from utils.course import wire
 from utils.course.guard import Guard
 from utils.course.host import Host
-from utils.course.learner import TimeLimit, WorkerDied
+from utils.course.learner import WorkerDied
 from utils.course.submissions import Submission
-from utils.course.timelimit import time_limit
+from utils.course.timelimit import TimeLimit
 
 CALL_SECONDS = 10.0
 LOAD_SECONDS = 120.0
 FRAME_LIMIT = 1 << 30
 
-LOAD, RESET, REQUEST, REPLY, CALLBACK, ANSWER = b"L", b"Z", b"Q", b"R", b"C", b"A"
+LOAD, PREPARE, RESET, REQUEST, REPLY, CALLBACK, ANSWER = b"L", b"P", b"Z", b"Q", b"R", b"C", b"A"
 
 
 class LiveTransport:
@@ -40,17 +40,20 @@ class LiveTransport:
 
     def send(self, request: bytes, callback: Callable[[bytes], bytes]) -> bytes:
         self._host.callback = callback
-        with time_limit(self._call_seconds):
-            return self._host.handle(request)
+        return self._host.handle(request)
+
+    def prepare(self, resource: str) -> None:
+        """The checks have built it in this very process."""
 
     def reset(self) -> None:
-        self._host = Host(self._namespace, guard=self._guard)
+        self._host = Host(self._namespace, guard=self._guard, seconds=self._call_seconds)
 
 
 class ProcessTransport:
     """The learner's functions in a worker process that is given their source and only ever returns data.
 
-    A worker that dies or exceeds its time is replaced at the next check. Use as a context manager.
+    A worker that dies or exceeds its time is replaced at the next check; one that dies while it runs the definitions
+    is not, since the next would too. Use as a context manager.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class ProcessTransport:
         self._call_seconds = call_seconds or CALL_SECONDS
         self._process: subprocess.Popen | None = None
         self._defined: set[str] = set()
+        self._prepared: set[str] = set()
+        self._notes: list[str] | None = None
+        self._unloadable = ""
 
     def __enter__(self) -> "ProcessTransport":
         return self
@@ -69,12 +75,20 @@ class ProcessTransport:
         self._stop()
 
     def defined(self, name: str) -> bool:
+        if self._unloadable:
+            raise WorkerDied(self._unloadable)
         return name in self._defined
 
+    def prepare(self, resource: str) -> None:
+        if self._process is not None and resource not in self._prepared:
+            self._write(PREPARE, wire.encode(resource))
+            self._read(time.monotonic() + LOAD_SECONDS)
+            self._prepared.add(resource)
+
     def reset(self) -> None:
-        if self._process is None:
+        if self._process is None and not self._unloadable:
             self._start()
-        else:
+        elif self._process is not None:
             self._write(RESET, b"")
 
     def send(self, request: bytes, callback: Callable[[bytes], bytes]) -> bytes:
@@ -106,13 +120,22 @@ class ProcessTransport:
             "chunks": [(c.source, c.name, c.line) for c in self._submission.chunks],
             "guarded": self._guarded,
         }
-        self._write(LOAD, wire.encode(load))
-        _, payload = self._read(time.monotonic() + LOAD_SECONDS)
+        self._prepared = set()
         try:
-            self._defined = {str(name) for name in wire.decode(payload)["defined"]}
-        except (wire.MalformedMessage, KeyError, TypeError) as error:
+            self._write(LOAD, wire.encode(load))
+            _, payload = self._read(time.monotonic() + LOAD_SECONDS)
+            loaded = wire.decode(payload)
+            self._defined = {str(name) for name in loaded["defined"]}
+            notes = [str(note) for note in loaded["notes"]]
+        except (WorkerDied, TimeLimit):
+            self._unloadable = "the process with your code ended, or hung, while it ran your definitions"
+        except (wire.MalformedMessage, KeyError, TypeError):
             self._stop()
-            raise WorkerDied("the process with your code did not start") from error
+            self._unloadable = "the process with your code did not start as it should"
+        else:
+            if self._notes is None:
+                self._notes = notes
+                self._submission.notes += notes
 
     def _stop(self) -> None:
         process, self._process = self._process, None

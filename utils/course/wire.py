@@ -22,17 +22,21 @@ Restore = Callable[[dict], object]
 LENGTH_BYTES = 8
 
 
+class Unsendable(TypeError):
+    """A value that `encode` cannot turn into a message."""
+
+
 class MalformedMessage(ValueError):
     """Bytes that `decode` cannot read: only a broken or hostile sender makes them."""
 
 
 def refuse(value: object) -> dict:
     """The default `export`: nothing but plain data crosses."""
-    raise TypeError(f"a {type(value).__name__} is not plain data")
+    raise Unsendable(f"a {type(value).__name__} is not plain data")
 
 
 def encode(value: object, export: Export = refuse) -> bytes:
-    """Bytes for `decode`. Raises TypeError for what is neither plain data nor known to `export`."""
+    """Bytes for `decode`. Raises Unsendable for what is neither plain data nor known to `export`."""
     tensors: dict[str, torch.Tensor] = {}
 
     def store(tensor: torch.Tensor) -> str:
@@ -60,7 +64,8 @@ def encode(value: object, export: Export = refuse) -> bytes:
         if isinstance(value, torch.Tensor):
             return {"!": "tensor", "at": store(value)}
         if isinstance(value, np.ndarray):
-            return {"!": "array", "at": store(torch.from_numpy(np.ascontiguousarray(value)))}
+            # A copy in C order: torch takes no negative strides, and warns of read-only memory.
+            return {"!": "array", "at": store(torch.from_numpy(np.array(value, order="C")))}
         if isinstance(value, torch.Generator):
             return {"!": "generator", "at": store(value.get_state())}
         if isinstance(value, torch.dtype):
@@ -70,8 +75,11 @@ def encode(value: object, export: Export = refuse) -> bytes:
     try:
         header = json.dumps(tree(value)).encode()
         block = safetensors.torch.save(tensors) if tensors else b""
-    except (RecursionError, ValueError, KeyError, RuntimeError) as error:
-        raise TypeError(f"this value cannot be sent: {error}") from error
+    except Unsendable:
+        raise
+    except Exception as error:
+        # A subclass of dict or tensor brings methods of its own, which may raise anything.
+        raise Unsendable(f"{type(error).__name__}: {error}") from error
     return len(header).to_bytes(LENGTH_BYTES, "big") + header + block
 
 

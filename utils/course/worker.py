@@ -4,16 +4,29 @@ Reads frames from standard input, writes frames to standard output, and utters n
 """
 
 import os
+import signal
 import sys
 
-from utils.course import wire
+from utils.course import resources, wire
 from utils.course.guard import Guard
 from utils.course.host import Host
 from utils.course.submissions import Chunk, Submission
-from utils.course.transports import ANSWER, CALLBACK, LOAD, REPLY, REQUEST, RESET, read_frame, write_frame
+from utils.course.transports import (
+    ANSWER,
+    CALLBACK,
+    LOAD,
+    PREPARE,
+    REPLY,
+    REQUEST,
+    RESET,
+    read_frame,
+    write_frame,
+)
 
 
 def main() -> None:
+    # ctrl-C at the terminal reaches the whole group: the checks decide what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     # The learner's own reads and prints must not meet the frames.
@@ -43,7 +56,11 @@ def main() -> None:
             namespace = submission.namespace()
             guard = Guard(load["guarded"])
             host = Host(namespace, callback, guard)
-            write_frame(sink, REPLY, wire.encode({"defined": [str(name) for name in namespace]}))
+            loaded = {"defined": [str(name) for name in namespace], "notes": submission.notes}
+            write_frame(sink, REPLY, wire.encode(loaded))
+        elif kind == PREPARE:
+            resources.get(wire.decode(payload))
+            write_frame(sink, REPLY, b"")
         elif kind == RESET:
             host = Host(namespace, callback, guard)
         elif kind == REQUEST:
