@@ -1,17 +1,18 @@
 """Which known mistake a wrong answer is: the recorded calls, made again on each mistake."""
 
 import inspect
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from utils.course import resources, wire
 from utils.course.compare import Tolerance, difference
 from utils.course.host import Host
-from utils.course.learner import TimeLimit, answer_callback
+from utils.course.learner import answer_callback
 from utils.course.lessons import Lesson
-from utils.course.runner import CheckResult, Recording
-from utils.course.timelimit import time_limit
+from utils.course.runner import CheckResult, Recording, one_thread
+from utils.course.timelimit import TimeLimit
 
 TOLERANCE = Tolerance(rtol=1e-3, atol=1e-5, equal_nan=True)
 REPLAY_SECONDS = 10.0
@@ -26,55 +27,81 @@ class Diagnosis:
 
 
 def diagnose(lesson: Lesson, exercise: str, results: Sequence[CheckResult]) -> Diagnosis | None:
-    """The first mistake that equals the learner on every recorded call and the reference not on all of them."""
+    """The mistake that equals the learner on every recorded call, where the reference does not.
+
+    Where there is none, one that equals the learner wherever the reference returns a value: who has not thought of bad
+    input yet may have made a known mistake all the same.
+    """
     recordings = [result.recording for result in results if result.recording.calls]
     if not recordings or all(result.outcome == "passed" for result in results):
         return None
     mistakes = lesson.answers("mistake", exercise)
     reference = lesson.reference_namespace()
-    for name, mistake in mistakes.items():
-        namespace = {**reference, exercise: mistake}
-        if _agrees(recordings, namespace) and not _agrees(recordings, reference):
-            return Diagnosis(name, _text(mistake))
+    with one_thread():
+        truth = list(_replay(recordings, reference))
+        wrong = [replayed for replayed in truth if not replayed.agrees]
+        near = None
+        for name, mistake in mistakes.items() if wrong else ():
+            missed = _calls_missed(recordings, {**reference, exercise: mistake}, truth)
+            if missed == 0:
+                return Diagnosis(name, _text(mistake))
+            if missed is not None and near is None and any(replayed.is_value for replayed in wrong):
+                near = Diagnosis(name, _text(mistake))
     for recognise in lesson.answers("recogniser", exercise).values():
         name = recognise(_returned_calls(recordings))
         if name is not None:
             return Diagnosis(name, _text(mistakes[name]))
-    return None
+    return near
 
 
 def _text(mistake: object) -> str:
     return " ".join((inspect.getdoc(mistake) or "").split())
 
 
-def _agrees(recordings: Sequence[Recording], namespace: dict[str, Any]) -> bool:
-    """Whether the namespace answers every recorded call as the learner did."""
-    try:
-        with time_limit(REPLAY_SECONDS):
-            return all(_replays(recording, namespace) for recording in recordings)
-    except TimeLimit:
-        return False
+@dataclass(frozen=True)
+class _Replayed:
+    """One recorded call, made on another answer: is its reply the learner's, and is it a value or an exception?"""
+
+    agrees: bool
+    is_value: bool
 
 
-def _replays(recording: Recording, namespace: dict[str, Any]) -> bool:
-    host = Host(namespace)
-    host.callback = lambda request: answer_callback(request, recording.callbacks, host._export, host._restore)
-    for call in recording.calls:
-        try:
-            reply = host.handle(call.request)
-        except (wire.MalformedMessage, KeyError):
-            # It returned something else earlier, so this call cannot even be made.
-            return False
-        if not _same_reply(wire.decode(call.reply, _tag), wire.decode(reply, _tag)):
-            return False
-    return True
+def _calls_missed(
+    recordings: Sequence[Recording], namespace: dict[str, Any], truth: Sequence[_Replayed]
+) -> int | None:
+    """On how many calls the namespace differs from the learner; None where the reference returns a value in one."""
+    missed = 0
+    for replayed, true in zip(_replay(recordings, namespace), truth, strict=True):
+        if not replayed.agrees and true.is_value:
+            return None
+        missed += not replayed.agrees
+    return missed
+
+
+def _replay(recordings: Sequence[Recording], namespace: dict[str, Any]) -> Iterator[_Replayed]:
+    """Every recorded call, made on the namespace. One that cannot be made, or takes too long, agrees with nothing."""
+    deadline = time.monotonic() + REPLAY_SECONDS
+    for recording in recordings:
+        host = Host(namespace)
+        host.callback = lambda request, recording=recording, host=host: answer_callback(
+            request, recording.callbacks, host._export, host._restore
+        )
+        for call in recording.calls:
+            host.seconds = max(0.01, deadline - time.monotonic())
+            try:
+                reply = wire.decode(host.handle(call.request), _tag)
+            except (wire.MalformedMessage, KeyError, TimeLimit):
+                # It returned something else earlier, so that this call cannot even be made; or it hangs.
+                yield _Replayed(agrees=False, is_value=True)
+            else:
+                yield _Replayed(_same_reply(wire.decode(call.reply, _tag), reply), "value" in reply)
 
 
 def _same_reply(learner: dict, other: dict) -> bool:
-    if "error" in learner or "error" in other:
-        return (
-            "error" in learner and "error" in other and learner["error"]["kinds"] == other["error"]["kinds"]
-        )
+    if "error" in learner and "error" in other:
+        return learner["error"]["kinds"] == other["error"]["kinds"]
+    if "value" not in learner or "value" not in other:
+        return False
     values = {"value": learner["value"], "after": learner.get("after")}
     return difference(values, {"value": other["value"], "after": other.get("after")}, TOLERANCE) is None
 
