@@ -1,6 +1,7 @@
 """A learner's file is read for its definitions; nothing else of it runs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -71,6 +72,61 @@ def test_magics_are_left_out_with_a_note(tmp_path):
     assert namespace["g"]() == 2
     assert len(submission.notes) == 6
     assert any("rm -rf" in note for note in submission.notes)
+
+
+def test_what_only_looks_like_a_magic_stays(tmp_path):
+    path = notebook(
+        tmp_path,
+        "%time x = 1\nfiles = !ls\nREST = (\n    7\n    % 4\n)\nTEXT = '''\n! keep\n%this\n?too\n'''\n"
+        "def f(a, b):\n    return (\n        a\n        != b\n    )",
+    )
+    submission = read_submission(path)
+    namespace = submission.namespace()
+    assert namespace["REST"] == 3
+    assert namespace["TEXT"] == "\n! keep\n%this\n?too\n"
+    assert namespace["f"](1, 2)
+    assert len(submission.notes) == 2
+
+
+def test_a_real_mistake_is_no_magic(tmp_path):
+    submission = read_submission(notebook(tmp_path, "%time x\ndef f(:\n    !ls"))
+    assert "line 2" in submission.notes[-1]
+
+
+def test_lines_as_python_counts_them(tmp_path):
+    path = script(tmp_path, "A = 'one\x0ctwo\u2028three'\n\x0c\ndef f():\n    return A\n")
+    assert read_submission(path).namespace()["f"]() == "one\x0ctwo\u2028three"
+
+
+def test_lambdas_come_along(tmp_path):
+    text = "square = lambda x: pow(x, 2)\nlate = lambda x=open('no'): x\ndef f(x):\n    return square(x)\n"
+    namespace = read_submission(script(tmp_path, text)).namespace()
+    assert namespace["f"](3) == 9
+    assert "late" not in namespace
+
+
+def test_only_names_are_assigned(tmp_path):
+    text = "import math\nmath.pi = 3\n(math.e, x) = 3, 3\n[a, *b] = 1, 2\n(c, (d, *e)) = 1, (2, 3)\n"
+    namespace = read_submission(script(tmp_path, text)).namespace()
+    assert namespace["math"].pi > 3.1
+    assert namespace["math"].e < 2.8
+    assert namespace["e"] == [3]
+
+
+@pytest.mark.parametrize("how", ["import sys; sys.exit(0)", "print('noise')", "while True: pass"])
+def test_definitions_can_do_no_harm(tmp_path, monkeypatch, capsys, how):
+    monkeypatch.setattr("utils.course.submissions.DEFINITION_SECONDS", 0.1)
+    submission = read_submission(script(tmp_path, f"class A:\n    {how}\ndef f():\n    return 1\n"))
+    assert submission.namespace()["f"]() == 1
+    assert capsys.readouterr().out == ""
+    assert len(submission.notes) == ("print" not in how)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "work.py")
+    with pytest.raises(UnreadableSubmission, match="not a file"):
+        read_submission(tmp_path / "work.py")
 
 
 def test_a_broken_cell_costs_only_itself(tmp_path):

@@ -10,14 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from utils.course.errors import CourseError
 from utils.course.exercises import Exercise, answers_in, exercises_in
 from utils.course.submissions import Submission, read_submission
 
 ROOT = Path(__file__).parents[2]
 
 
-class LessonError(Exception):
-    """A lesson or exercise that does not exist, or a file of it that is missing; the message is one line."""
+class LessonError(CourseError):
+    """A lesson or exercise that does not exist, or a file of it that is missing."""
 
 
 @dataclass(frozen=True)

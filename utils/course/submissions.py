@@ -6,19 +6,26 @@ is known by its name, and the last definition of a name wins.
 """
 
 import ast
+import contextlib
+import io
 import json
 import linecache
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
+from utils.course.errors import CourseError
+from utils.course.timelimit import TimeLimit, limited
 
 SIZE_LIMIT = 50 << 20
+# Importing torch and transformer_lens takes ten seconds, on a busy machine several times that.
+DEFINITION_SECONDS = 60.0
+MAGIC = re.compile(r"\s*([%!?]|[\w.]+\?{1,2}\s*$|[\w, ]+=\s*[%!])")
 
 
-class UnreadableSubmission(Exception):
-    """The file is no notebook or Python source; the message is one line for a person."""
+class UnreadableSubmission(CourseError):
+    """The file is no notebook or Python source."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +48,35 @@ class Submission:
     def namespace(self) -> dict:
         """Execute the definitions. One that fails is noted and skipped: it must not cost the others."""
         module: dict = {"__name__": "submission"}
-        for number, chunk in enumerate(self.chunks):
-            filename = f"<{chunk.name} · {number}>"
-            padded = "\n" * (chunk.line - 1) + chunk.source
-            # Registered with linecache so that tracebacks and inspect.getsource can show the learner's lines.
-            linecache.cache[filename] = (len(padded), None, padded.splitlines(keepends=True), filename)
-            try:
-                exec(compile(padded, filename, "exec"), module)
-            except Exception as error:
-                # What is computed from something left behind (a model, its activations) is left behind with it.
-                if not (isinstance(error, NameError) and _is_assignment(chunk.source)):
-                    self.notes.append(f"{chunk.name}, line {chunk.line}: {type(error).__name__}: {error}")
+        # What a definition prints (an import, a class body) must not mix with a report.
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            for number, chunk in enumerate(self.chunks):
+                try:
+                    _define(chunk, f"<{chunk.name} · {number}>", module)
+                except KeyboardInterrupt:
+                    raise
+                except (Exception, SystemExit, TimeLimit) as error:
+                    # What is computed from something left behind (a model, its activations) is left behind with it.
+                    if not (isinstance(error, NameError) and _is_assignment(chunk.source)):
+                        self.notes.append(f"{chunk.name}, line {chunk.line}: {type(error).__name__}: {error}")
         # The functions' own globals keep theirs: C code that imports, such as the first torch.tensor, looks there.
         return {key: value for key, value in module.items() if key != "__builtins__"}
+
+
+def _define(chunk: Chunk, filename: str, module: dict) -> None:
+    padded = "\n" * (chunk.line - 1) + chunk.source
+    # Registered with linecache so that tracebacks and inspect.getsource can show the learner's lines.
+    linecache.cache[filename] = (len(padded), None, padded.splitlines(keepends=True), filename)
+    limited(DEFINITION_SECONDS, lambda: exec(compile(padded, filename, "exec"), module))
 
 
 def read_submission(path: Path) -> Submission:
     """The definitions in a .ipynb or .py file. Raises UnreadableSubmission with one clear line."""
     try:
-        if path.stat().st_size > SIZE_LIMIT:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise UnreadableSubmission(f"{path} is not a file")
+        if size > SIZE_LIMIT:
             raise UnreadableSubmission(f"{path.name} is larger than {SIZE_LIMIT >> 20} MB")
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -81,6 +98,9 @@ def _from_python(name: str, text: str) -> Submission:
 
 
 def _from_notebook(name: str, text: str) -> Submission:
+    # Half of what importing the course would cost, and most checks read no notebook.
+    import nbformat
+
     try:
         notebook = nbformat.reads(text, as_version=4)
         cells = [(str(cell.cell_type), str(cell.source)) for cell in notebook.cells]
@@ -114,25 +134,40 @@ def _not_json(text: str) -> bool:
 
 
 def without_magics(source: str, place: str, notes: list[str]) -> str:
-    """The cell with `%magic`, `!shell` and `?help` lines blanked, so that line numbers stay."""
+    """The cell with `%magic`, `!shell` and `?help` lines blanked, so that line numbers stay.
+
+    Only lines that Python cannot read: `% 2` or `!= 2` may well begin a line of an expression or a string.
+    """
     first = next((line for line in source.splitlines() if line.strip()), "")
     if first.startswith("%%") and not first.startswith(("%%time", "%%capture")):
         notes.append(f"{place}: left out ({first.split()[0]})")
         return ""
-    lines = []
-    for line in source.splitlines():
-        if re.match(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)", line):
-            notes.append(f"{place}: left out `{line.strip()[:60]}`")
-            # `pass`, not nothing: the magic may be all that a block holds.
-            lines.append(line[: len(line) - len(line.lstrip())] + "pass")
-        else:
-            lines.append(line)
-    return "\n".join(lines)
+    lines = _lines(source)
+    while (number := _unreadable_line(lines)) is not None and MAGIC.match(lines[number]):
+        line = lines[number]
+        notes.append(f"{place}: left out `{line.strip()[:60]}`")
+        # `pass`, not nothing: the magic may be all that a block holds.
+        lines[number] = line[: len(line) - len(line.lstrip())] + "pass\n"
+    return "".join(lines)
+
+
+def _unreadable_line(lines: list[str]) -> int | None:
+    """The index of the first line that is no Python; None where all are, or the error has no place."""
+    try:
+        ast.parse("".join(lines))
+    except SyntaxError as error:
+        return error.lineno - 1 if error.lineno and error.lineno <= len(lines) else None
+    return None
+
+
+def _lines(source: str) -> list[str]:
+    """The lines as Python counts them: `str.splitlines` would also break at form feeds and the like."""
+    return io.StringIO(source, newline=None).readlines()
 
 
 def _definitions(name: str, tree: ast.Module, source: str, place: str) -> Submission:
     submission = Submission(name, [])
-    lines = source.splitlines(keepends=True)
+    lines = _lines(source)
     for node in tree.body:
         if _is_definition(node):
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
@@ -155,10 +190,20 @@ def _is_definition(node: ast.stmt) -> bool:
         return True
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        named = all(isinstance(t, (ast.Name, ast.Tuple)) for t in targets)
-        active = (ast.Call, ast.Await, ast.Yield, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-        return named and not any(isinstance(part, active) for part in ast.walk(node.value))
+        parts = [part for target in targets for part in ast.walk(target)]
+        # Names only: `torch.allclose = …` or `table[0] = …` would change what others see.
+        named = all(isinstance(part, (ast.Name, ast.Tuple, ast.Starred, ast.expr_context)) for part in parts)
+        return named and not _calls_something(node.value)
     return False
+
+
+def _calls_something(node: ast.AST) -> bool:
+    """Whether evaluating the expression runs more than operators. The body of a lambda only runs when it is called."""
+    active = (ast.Call, ast.Await, ast.Yield, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    if isinstance(node, active):
+        return True
+    now = node.args if isinstance(node, ast.Lambda) else node
+    return any(_calls_something(child) for child in ast.iter_child_nodes(now))
 
 
 def _is_assignment(source: str) -> bool:
