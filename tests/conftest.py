@@ -17,6 +17,15 @@ def pytest_addoption(parser):
     parser.addoption("--seed", type=int, default=PUBLIC_SEED, help="seed of the checks' random inputs")
 
 
+def pytest_configure(config):
+    """A file that cannot be read is said once, before any test."""
+    file = config.getoption("--learner")
+    try:
+        config.submission = None if file is None else read_submission(file)
+    except UnreadableSubmission as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def pytest_collection_modifyitems(config, items):
     """With --learner, keep the checks of the lesson that the file is named after."""
     file = config.getoption("--learner")
@@ -36,11 +45,7 @@ def _leave_nothing_behind(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def _learner(request) -> Learner:
     lesson = _lesson(request)
-    file = request.config.getoption("--learner")
-    try:
-        submission = lesson.reference() if file is None else read_submission(file)
-    except UnreadableSubmission as error:
-        raise pytest.UsageError(str(error)) from error
+    submission = request.config.submission or lesson.reference()
     assert submission is not None, "this edition has no solutions: name your own work with --learner FILE"
     return Learner(LiveTransport(submission.namespace(), lesson.guarded()))
 

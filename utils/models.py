@@ -37,6 +37,14 @@ __all__ = [
 Message = dict[str, str]
 
 
+class ModelUnavailable(OSError):
+    """A model that cannot be downloaded or read; the message says what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
 def load_language_model(name: str | None = None, dtype: torch.dtype | str = "float32") -> TransformerBridge:
     """A language model with its tokenizer (`model.tokenizer`), in eval mode on the CPU.
 
@@ -49,8 +57,8 @@ def load_language_model(name: str | None = None, dtype: torch.dtype | str = "flo
     model's own tokenizer starts plain text with a BOS (Llama, Gemma do; SmolLM2 does not), so that
     `model.to_tokens` and `tokenize` agree.
 
-    Raises FileNotFoundError when the embedded model's package or a local folder is missing, OSError when a
-    download fails or the files are damaged, ValueError for an unknown name or dtype.
+    Raises FileNotFoundError when the embedded model's package or a local folder is missing, ModelUnavailable (an
+    OSError) when a download fails or the files are damaged, ValueError for an unknown name or dtype.
     """
     if name is None:
         name = os.environ.get("PROBING_MODEL") or EMBEDDED_MODEL
@@ -180,7 +188,8 @@ def _load_folder(source: str, name: str, dtype: torch.dtype | str) -> Transforme
         tokenizer = AutoTokenizer.from_pretrained(source)
         hf_model = AutoModelForCausalLM.from_pretrained(source, dtype=resolved, attn_implementation="eager")
     except Exception as error:
-        raise OSError(_load_failure(source, error)) from error
+        # The message holds the first line of the cause; the cause itself would bury it in a hundred lines.
+        raise ModelUnavailable(_load_failure(source, error)) from None
     plain = tokenizer("a")["input_ids"]
     default_bos = tokenizer.bos_token_id is not None and plain[0] == tokenizer.bos_token_id
     return _boot(hf_model.eval(), tokenizer, name, default_bos)

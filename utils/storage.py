@@ -27,7 +27,12 @@ def data_folder(*parts: str) -> Path:
 def _folder(kind: str, default: str, parts: tuple[str, ...]) -> Path:
     home = os.environ.get("PROBING_HOME")
     folder = (Path(home).expanduser() / kind if home else Path(default)).joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{folder} cannot be made ({error.strerror}): set PROBING_HOME to a folder of yours"
+        ) from None
     return folder
 
 

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from utils.course.__main__ import main
-from utils.course.lessons import Lesson, LessonError, find_lessons
-from utils.course.progress import load_progress
+from utils.course.lessons import ROOT, Lesson, LessonError, find_lessons
+from utils.course.progress import exercise_minutes, load_progress
 
 SLUG = "ch1_probing_basics/part2_fit_probes"
 LESSON = Lesson(SLUG)
@@ -59,7 +62,10 @@ def test_solutions_pass(capsys):
         (["check", SLUG, "--learner", "broken.ipynb"], "not JSON"),
         (["check", SLUG, "--learner", "broken.py"], "line 1"),
         (["check", "ch1_probing_basics", "--learner", "mine.py"], "which lesson"),
+        (["check", SLUG, "--learner", "."], "not a file"),
         (["check", SLUG, "--watch"], "--learner"),
+        (["check", "nowhere", "--learner", "mine.py", "--watch"], "no lesson"),
+        (["check", SLUG, "--learner", "mine.py", "--watch", "--json"], "no JSON"),
         (["build", "ch7"], "no lesson"),
     ],
 )
@@ -110,8 +116,119 @@ def test_unreadable_progress_is_set_aside():
     assert path.with_suffix(".unreadable.json").read_text() == "{ half a file"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        '{"r2_score": 3}',
+        '{"r2_score": {}}',
+        '{"r2_score": {"status": "done", "attempts": "x"}}',
+        '{"r2_score": {"status": 7, "attempts": 1}}',
+        "[" * 100_000,
+    ],
+)
+def test_malformed_progress_is_set_aside(content):
+    path = load_progress(LESSON).path
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    progress = load_progress(LESSON)
+    progress.record_check("r2_score", passed=True)
+    assert load_progress(LESSON).status("r2_score") == "done"
+    assert path.with_suffix(".unreadable.json").read_text() == content
+
+
+def test_progress_outlives_the_notebook_that_the_learner_works_in(tmp_path):
+    lesson = Lesson(SLUG, tmp_path)
+    assert exercise_minutes(lesson) == {}
+    lesson.exercise_notebook.parent.mkdir(parents=True)
+    for content in ("", "{", "[]", '{"cells": 3}', '{"cells": [{}]}'):
+        lesson.exercise_notebook.write_text(content)
+        assert exercise_minutes(lesson) == {}
+
+
+def test_strange_text_is_escaped(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("def r2_score(a, b):\n    raise ValueError('\\ud800 \\x1b[31m')\n")
+    assert main(["check", SLUG, "--learner", str(path), "--json"]) == 1
+    printed = capsys.readouterr().out
+    checks = json.loads(printed)["lessons"][SLUG]["exercises"]["r2_score"]["checks"]
+    assert checks[0]["message"] == r"your code raised ValueError: \ud800 \x1b[31m (line 2 of your code)"
+    printed.encode()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROBING_HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.delenv("PROBING_PROGRESS")
+    assert main(["progress"]) == 2
+    assert "set PROBING_HOME" in capsys.readouterr().err
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert "✗ disk" in "\n".join(lines)
+
+
 def test_doctor(capsys):
     main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
     assert lines[0].startswith("✓ Python")
+
+
+def run_without_packages(*arguments):
+    """In a Python that has only its standard library and the repository."""
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {RUN_MAIN}"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+
+RUN_MAIN = "from utils.course.__main__ import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_doctor_says_what_is_missing():
+    done = run_without_packages("doctor")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 10
+    assert "✗ torch              not installed: make setup" in done.stdout
+
+
+def test_the_wrong_python_is_one_line():
+    done = run_without_packages("progress")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert ".venv/bin/python" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away():
+    command = [sys.executable, "-m", "utils.course", "progress"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.slow
+def test_watch(wrong):
+    command = [sys.executable, "-u", "-m", "utils.course", "check", SLUG, "--learner", wrong, "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = _until(process.stdout, "Watching")
+        wrong.write_text("def difference_of_means(:")
+        second = _until(process.stdout, "Watching")
+        wrong.write_text(WRONG)
+        third = _until(process.stdout, "Watching")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    assert "0 of 6 exercises pass" in first
+    assert "line 1: invalid syntax" in second
+    assert "0 of 6 exercises pass" in third
+
+
+def _until(stream, word):
+    lines = []
+    while not lines or word not in lines[-1]:
+        lines.append(stream.readline())
+    return "".join(lines)

@@ -1,9 +1,10 @@
 """`check` as a notebook calls it."""
 
 import pytest
+import torch
 
 from utils.course import inline, open_lesson
-from utils.course.lessons import Lesson, LessonError
+from utils.course.lessons import Lesson, LessonError, all_lessons
 from utils.course.progress import load_progress
 
 SLUG = "ch1_probing_basics/part2_fit_probes"
@@ -59,6 +60,75 @@ def test_html_is_escaped():
     page = inline.check_answer(LESSON, r2_score)._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_learners_assertion_is_an_error(capsys):
+    def r2_score(predictions, targets):
+        assert predictions.shape == "odd"
+
+    result = inline.check_answer(LESSON, r2_score).results[0]
+    assert result.outcome == "error"
+    assert result.message.startswith("your code raised AssertionError")
+
+
+def test_a_skipped_test_is_no_verdict():
+    def r2_score(predictions, targets):
+        pytest.skip("nothing to see here")
+
+    assert {result.outcome for result in inline.check_answer(LESSON, r2_score).results} == {"error"}
+
+
+def test_a_check_that_cannot_go_on_does_not_blame_the_code():
+    def r2_score(predictions, targets):
+        return None
+
+    messages = [result.message for result in inline.check_answer(LESSON, r2_score).results]
+    assert any("cannot go on with what your code returned (AttributeError" in message for message in messages)
+
+
+def test_long_messages_are_cut():
+    def r2_score(predictions, targets):
+        raise ValueError("x" * 100_000)
+
+    assert len(inline.check_answer(LESSON, r2_score).results[0].message) < 500
+
+
+def test_torch_has_its_threads_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = set()
+
+    def r2_score(predictions, targets):
+        seen.add(torch.get_num_threads())
+
+    inline.check_answer(LESSON, r2_score)
+    assert seen == {1}
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_a_full_disk_keeps_nobody_from_the_verdict(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROBING_PROGRESS", str(tmp_path / "file"))
+    check, use_reference = open_lesson(SLUG)
+    check(use_reference("r2_score"))
+    captured = capsys.readouterr()
+    assert "checks passed" in captured.out
+    assert "could not be noted" in captured.err
+
+
+def test_each_exercise_can_be_checked_alone():
+    """A notebook passes one function: its checks may ask for no other."""
+    for lesson in all_lessons():
+        for name in [exercise.name for exercise in lesson.exercises()]:
+            report = inline.check_answer(lesson, lesson.reference_namespace()[name])
+            assert report.passed, str(report)
+
+
+def test_errors_are_one_line_in_a_notebook():
+    with pytest.raises(LessonError) as caught:
+        open_lesson("ch1_probing_basics")
+    assert caught.value._render_traceback_() == [f"LessonError: {caught.value}"]
 
 
 def test_endless_loop(monkeypatch):

@@ -6,6 +6,7 @@ from utils.course.diagnosis import diagnose
 from utils.course.learner import Learner
 from utils.course.lessons import Lesson, all_lessons
 from utils.course.notebooks import cells_too_long, execute, problems
+from utils.course.progress import exercise_minutes
 from utils.course.runner import run_exercise
 from utils.course.submissions import read_submission
 from utils.course.terminal import check_lesson, open_learner
@@ -120,6 +121,11 @@ def test_mistakes_fail_isolated(lesson):
 @per_lesson
 def test_notebooks_are_up_to_date(lesson):
     assert problems(lesson) == []
+
+
+@per_lesson
+def test_every_exercise_says_how_long_it_takes(lesson):
+    assert exercise_minutes(lesson).keys() == {exercise.name for exercise in lesson.exercises()}
 
 
 @per_lesson

@@ -156,8 +156,13 @@ class TestNames:
 
     @pytest.mark.slow
     def test_download_that_fails(self, home):
-        with pytest.raises(OSError, match="network"):
+        with pytest.raises(OSError, match="network") as caught:
             load_language_model("no-such-org/no-such-model")
+        # In a notebook: one line, without the library's hundred.
+        assert vars(type(caught.value))["_render_traceback_"](caught.value) == [
+            f"ModelUnavailable: {caught.value}"
+        ]
+        assert caught.value.__suppress_context__
 
 
 @pytest.mark.slow

@@ -1,19 +1,35 @@
 """The command line: `python -m utils.course build | check | progress | doctor`."""
 
+from __future__ import annotations
+
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
+
+from utils.course.errors import CourseError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. 0: fine; 1: something to mend (a failed check, a stale notebook); 2: bad input."""
     options = _parser().parse_args(arguments)
-    from utils.course.lessons import LessonError
-    from utils.course.submissions import UnreadableSubmission
-
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no ✓ gets an escape instead of a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return options.run(options)
-    except (LessonError, UnreadableSubmission) as error:
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; the course's packages are in .venv: use .venv/bin/python", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output has read enough (`| head`); the interpreter must not flush into the pipe either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (CourseError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -70,8 +86,8 @@ def _build(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from utils.course.terminal import check_command, watch
 
-    if options.watch and options.learner is None:
-        print("error: --watch needs --learner FILE", file=sys.stderr)
+    if options.watch and (options.learner is None or options.json):
+        print("error: --watch needs --learner FILE, and prints no JSON", file=sys.stderr)
         return 2
     if options.watch:
         return watch(options.lesson, options.learner, options.isolated)

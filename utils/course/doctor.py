@@ -1,14 +1,14 @@
 """`python -m utils.course doctor`: can this machine run the course, and what to do where it cannot."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import psutil
 
 MEMORY_NEEDED = 4 << 30
 DISK_NEEDED = 2 << 30
@@ -30,11 +30,21 @@ def findings() -> Iterator[Finding]:
     yield _package("torch", "make setup")
     yield _package("transformer-lens", "make setup", at_least="4.3")
     yield _package("jupyterlab", "make setup")
-    yield _model()
-    yield _memory()
-    yield _disk()
-    yield _notebook_kernel()
+    yield _looked_at("language model", _model)
+    yield _looked_at("memory", _memory)
+    yield _looked_at("disk", _disk)
+    yield _looked_at("notebook kernel", _notebook_kernel)
     yield _sandbox()
+
+
+def _looked_at(subject: str, look: Callable[[], Finding]) -> Finding:
+    """A doctor outlives what it looks at: a package that is missing, a folder that cannot be made."""
+    try:
+        return look()
+    except ModuleNotFoundError as error:
+        return Finding(subject, False, f"{error}: make setup")
+    except OSError as error:
+        return Finding(subject, False, str(error))
 
 
 def report() -> int:
@@ -85,6 +95,8 @@ def _model() -> Finding:
 
 
 def _memory() -> Finding:
+    import psutil
+
     memory = psutil.virtual_memory()
     text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free"
     fine = memory.available >= MEMORY_NEEDED

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from utils.course.diagnosis import diagnose
 from utils.course.learner import Learner
@@ -13,6 +13,8 @@ from utils.course.progress import load_progress
 from utils.course.report import Report
 from utils.course.runner import run_exercise
 from utils.course.transports import LiveTransport
+
+T = TypeVar("T")
 
 HELP_AFTER_ATTEMPTS = 3
 
@@ -40,7 +42,7 @@ def open_lesson(slug: str) -> tuple[Callable[[Any], None], Callable[[str], Any]]
         reference = lesson.reference_namespace().get(name)
         if reference is None:
             raise LessonError("this edition of the course carries no reference solutions")
-        load_progress(lesson).record_borrowed(name)
+        _noted(lambda: load_progress(lesson).record_borrowed(name))
         sys._getframe(1).f_globals[name] = reference
         print(f"{name} is now the course's implementation; the progress table calls it borrowed.")
         return reference
@@ -58,9 +60,22 @@ def check_answer(lesson: Lesson, answer: Any, name: str | None = None) -> Report
     results = run_exercise(exercise, learner)
     borrowed = answer is lesson.reference_namespace().get(name)
     report = Report(name, results, diagnose(lesson, name, results))
-    progress = load_progress(lesson)
-    progress.record_check(name, report.passed, borrowed)
-    return replace(report, next_step=next_step(lesson, report, progress.attempts(name)))
+
+    def note() -> int:
+        progress = load_progress(lesson)
+        progress.record_check(name, report.passed, borrowed)
+        return progress.attempts(name)
+
+    return replace(report, next_step=next_step(lesson, report, _noted(note) or 0))
+
+
+def _noted(note: Callable[[], T]) -> T | None:
+    """Write to the progress table. A full disk must not keep the learner from the verdict."""
+    try:
+        return note()
+    except OSError as error:
+        print(f"This could not be noted in the progress table: {error}", file=sys.stderr)
+        return None
 
 
 def next_step(lesson: Lesson, report: Report, attempts: int) -> str:

@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
-
-import nbformat
+from typing import Literal, get_args
 
 from utils.course.lessons import Lesson, all_lessons
 from utils.storage import atomic_write, data_folder
@@ -60,12 +58,20 @@ def load_progress(lesson: Lesson) -> Progress:
         return Progress(path)
     try:
         exercises = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(exercises, dict) or not all(isinstance(e, dict) for e in exercises.values()):
+        if not isinstance(exercises, dict) or not all(_is_entry(entry) for entry in exercises.values()):
             raise ValueError("not a table of exercises")
-    except (ValueError, OSError):
+    except (ValueError, RecursionError):
         path.replace(path.with_suffix(".unreadable.json"))
         return Progress(path)
     return Progress(path, exercises)
+
+
+def _is_entry(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and entry.get("status") in get_args(Status)
+        and isinstance(entry.get("attempts"), int)
+    )
 
 
 def print_table() -> None:
@@ -90,6 +96,10 @@ def exercise_minutes(lesson: Lesson) -> dict[str, int]:
     """The minutes that the lesson's notebook gives each exercise ("## Exercise · `name`" … "10 minutes")."""
     if not lesson.exercise_notebook.exists():
         return {}
-    notebook = nbformat.read(lesson.exercise_notebook, as_version=4)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    return {name: int(n) for name, n in re.findall(r"## Exercise · `(\w+)`\n[^\n]*?(\d+) minutes", text)}
+    try:
+        cells = json.loads(lesson.exercise_notebook.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    except (ValueError, KeyError, TypeError, OSError):
+        # It is the file that the learner works in: whatever became of it, the table is still wanted.
+        return {}
+    return {name: int(n) for name, n in re.findall(r"## Exercise · `(\w+)`\s+[^\n]*?(\d+) minutes", text)}

@@ -7,7 +7,7 @@ from html import escape
 from utils.course.diagnosis import Diagnosis
 from utils.course.runner import CheckResult
 
-PRINTED_LINES = 8
+PRINTED_LINES, PRINTED_WIDTH = 8, 200
 
 # Translucent colours and the surrounding text colour: legible on light and dark alike.
 GOOD, BAD, NOTE = "#2e9d5b", "#d1495b", "#b8860b"
@@ -43,7 +43,7 @@ class Report:
         for result in self.results:
             lines.append(f"  {'✓' if result.outcome == 'passed' else '✗'} {result.purpose}")
             if result.message:
-                lines.append(f"      {result.message}")
+                lines += [f"      {line}" for line in result.message.splitlines()]
         if self._printed():
             lines += ["  your code printed:", *(f"      {line}" for line in self._printed())]
         if self.diagnosis:
@@ -86,7 +86,10 @@ class Report:
     def _printed(self) -> list[str]:
         # Every check prints alike, so the first that printed will do.
         text = next((result.printed for result in self.results if result.printed.strip()), "")
-        lines = text.rstrip().splitlines()
+        lines = [
+            line if len(line) <= PRINTED_WIDTH else f"{line[:PRINTED_WIDTH]} …"
+            for line in text.rstrip().splitlines()
+        ]
         return [*lines[:PRINTED_LINES], "…"] if len(lines) > PRINTED_LINES else lines
 
 

@@ -10,7 +10,7 @@ from utils.course.diagnosis import diagnose
 from utils.course.learner import Learner
 from utils.course.lessons import Lesson, LessonError, find_lessons
 from utils.course.report import Report
-from utils.course.runner import PUBLIC_SEED, run_exercise
+from utils.course.runner import PUBLIC_SEED, readable, run_exercise
 from utils.course.submissions import Submission, read_submission
 from utils.course.transports import LiveTransport, ProcessTransport
 
@@ -41,9 +41,7 @@ def open_learner(lesson: Lesson, submission: Submission, isolated: bool = False)
 
 def check_command(name: str, file: Path | None, isolated: bool, as_json: bool) -> int:
     """Check and print. 0: everything passed, 1: something did not. Errors in the input raise."""
-    lessons = find_lessons(name)
-    if file is not None and len(lessons) > 1:
-        lessons = [_lesson_of(file, lessons)]
+    lessons = _lessons(name, file)
     printed: dict[str, dict] = {}
     passed = True
     for lesson in lessons:
@@ -52,7 +50,7 @@ def check_command(name: str, file: Path | None, isolated: bool, as_json: bool) -
         passed &= all(report.passed for report in reports)
         printed[lesson.slug] = {
             "file": submission.name,
-            "notes": submission.notes,
+            "notes": [readable(note) for note in submission.notes],
             "exercises": {report.exercise: report.as_dict() for report in reports},
         }
         if not as_json:
@@ -63,11 +61,15 @@ def check_command(name: str, file: Path | None, isolated: bool, as_json: bool) -
 
 
 def watch(name: str, file: Path, isolated: bool) -> int:
-    """Check again whenever the file is saved, until interrupted."""
-    seen = None
+    """Check again whenever the file is saved, until interrupted. Raises LessonError where there is nothing to watch."""
+    _lessons(name, file)
+    seen: int | None = -1
     try:
         while True:
-            stamp = file.stat().st_mtime_ns if file.exists() else None
+            try:
+                stamp = file.stat().st_mtime_ns
+            except OSError:
+                stamp = None
             if stamp != seen:
                 seen = stamp
                 print("\033[2J\033[H" + time.strftime("%H:%M:%S"), file.name)
@@ -81,11 +83,14 @@ def watch(name: str, file: Path, isolated: bool) -> int:
         return 0
 
 
-def _lesson_of(file: Path, lessons: list[Lesson]) -> Lesson:
-    """The lesson that the file's name says, when a whole chapter was named."""
+def _lessons(name: str, file: Path | None) -> list[Lesson]:
+    """The lessons of that name; of a chapter, the one that the file is named after."""
+    lessons = find_lessons(name)
+    if file is None or len(lessons) == 1:
+        return lessons
     for lesson in lessons:
         if file.stem == lesson.part:
-            return lesson
+            return [lesson]
     names = ", ".join(lesson.slug for lesson in lessons)
     raise LessonError(f"which lesson is {file.name} for? Name one of: {names}")
 
@@ -100,7 +105,7 @@ def _submission(lesson: Lesson, file: Path | None) -> Submission:
 def _print(lesson: Lesson, submission: Submission, reports: list[Report]) -> None:
     print(f"{lesson.slug}: {submission.name}")
     for note in submission.notes:
-        print(f"  note: {note}")
+        print(f"  note: {readable(note)}")
     for report in reports:
         print(f"\n{report}")
     done = sum(report.passed for report in reports)
