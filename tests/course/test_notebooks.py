@@ -103,6 +103,22 @@ def test_edited_by_hand(lesson):
     assert "edited by hand" in notebooks.problems(lesson)[0]
 
 
+def test_work_in_an_exercise_notebook_is_not_overwritten(lesson, monkeypatch, capsys):
+    monkeypatch.setattr(notebooks, "_stale", lambda lesson: None)
+    notebooks.build(lesson)
+    notebooks.build(lesson)
+    assert len(list(lesson.exercise_notebook.parent.iterdir())) == 1
+    worked_in = nbformat.read(lesson.exercise_notebook, as_version=4)
+    worked_in.cells[2].source = "def double(x):\n    return x + x"
+    nbformat.write(worked_in, lesson.exercise_notebook)
+    lesson.source.write_text(SOURCE.replace("21", "22"))
+    notebooks.build(lesson)
+    (kept,) = lesson.exercise_notebook.parent.glob("*.edited-*.ipynb")
+    assert "return x + x" in kept.read_text()
+    assert str(kept) in capsys.readouterr().err
+    assert "return x + x" not in lesson.exercise_notebook.read_text()
+
+
 def test_marker_without_end(lesson):
     lesson.source.write_text(SOURCE.replace("### END SOLUTION", "", 1).replace("### END SOLUTION", ""))
     with pytest.raises(LessonError, match="without"):

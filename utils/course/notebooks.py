@@ -1,12 +1,15 @@
 """One source a lesson -> its solution notebook (executed) and its exercise notebook (solutions removed)."""
 
 import hashlib
+import json
 import os
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -91,7 +94,14 @@ def execute(lesson: Lesson, quick: bool = False) -> Run:
 
 
 def build(lesson: Lesson, force: bool = False) -> Run | None:
-    """Write both notebooks. The solution notebook is executed only where its source changed, or with `force`."""
+    """Write both notebooks. The solution notebook is executed only where its source changed, or with `force`.
+
+    An exercise notebook that someone has worked in is set aside, not overwritten.
+    """
+    if _is_edited(lesson.exercise_notebook):
+        kept = lesson.exercise_notebook.with_name(f"{lesson.part}.edited-{time.time_ns()}.ipynb")
+        lesson.exercise_notebook.rename(kept)
+        print(f"{lesson.exercise_notebook.name} held edits: they are now in {kept}", file=sys.stderr)
     atomic_write(lesson.exercise_notebook, nbformat.writes(exercise_notebook(lesson)) + "\n")
     if not force and not _stale(lesson):
         return None
@@ -132,6 +142,21 @@ def _stale(lesson: Lesson) -> str | None:
     return None
 
 
+def _is_edited(path: Path) -> bool:
+    """Whether a cell of a generated notebook differs from what it was generated with: its id says what that was."""
+    if not path.exists():
+        return False
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return any(cell["id"].split("-")[0] != _content_id("".join(cell["source"])) for cell in cells)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+
+
+def _content_id(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+
 def _source_cells(lesson: Lesson) -> list[NotebookNode]:
     if not lesson.source.exists():
         raise LessonError(f"{lesson.slug} has no source in solutions/: this edition cannot build notebooks")
@@ -143,7 +168,7 @@ def _finished(cells: list[NotebookNode]) -> NotebookNode:
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         # Ids from the content, so that an edit changes one id in the diff and a rebuild none.
-        digest = hashlib.sha256(cell.source.encode()).hexdigest()[:12]
+        digest = _content_id(cell.source)
         seen[digest] = seen.get(digest, 0) + 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
         cell.metadata = NotebookNode()
