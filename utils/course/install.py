@@ -3,6 +3,8 @@
 Every step is safe to repeat. The last one writes a stamp that `make` compares with the requirement files.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -56,17 +58,24 @@ def main() -> None:
 
 
 def make_environment() -> None:
-    """Create .venv unless it works already."""
-    if environment_python().exists():
+    """Create .venv unless it works already; one that an interrupt left without pip is completed."""
+    if environment_python().exists() and _has_pip():
         return
+    was_there = VENV.exists()
     print(f"Making the environment {VENV} …", flush=True)
     try:
         venv.create(VENV, with_pip=True)
     except (subprocess.CalledProcessError, OSError) as error:
-        shutil.rmtree(VENV, ignore_errors=True)
+        if not was_there:
+            shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(
             f"Python could not make an environment ({error}). On Debian or Ubuntu: apt install python3-venv."
         )
+
+
+def _has_pip() -> bool:
+    command = [str(environment_python()), "-m", "pip", "--version"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def environment_python() -> Path:
