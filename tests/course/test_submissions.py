@@ -105,6 +105,46 @@ def test_lambdas_come_along(tmp_path):
     assert "late" not in namespace
 
 
+def test_annotations_that_are_not_evaluated(tmp_path):
+    text = """from __future__ import annotations
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from nowhere import Tensor
+@dataclass
+class Box:
+    side: Tensor
+def f(box: Tensor) -> Tensor:
+    return Box(box)
+"""
+    submission = read_submission(script(tmp_path, text))
+    assert submission.namespace()["f"](2).side == 2
+    assert submission.notes == []
+
+
+def test_definitions_inside_if_and_try(tmp_path):
+    text = """try:
+    import no_such_package
+except ImportError:
+    no_such_package = None
+if no_such_package is None:
+    def f():
+        return 1
+else:
+    pass
+if open("no"):
+    def g():
+        return 2
+if __name__ == "__main__":
+    raise SystemExit
+"""
+    submission = read_submission(script(tmp_path, text))
+    namespace = submission.namespace()
+    assert namespace["f"]() == 1
+    assert "g" not in namespace
+    assert submission.notes == []
+
+
 def test_only_names_are_assigned(tmp_path):
     text = "import math\nmath.pi = 3\n(math.e, x) = 3, 3\n[a, *b] = 1, 2\n(c, (d, *e)) = 1, (2, 3)\n"
     namespace = read_submission(script(tmp_path, text)).namespace()
@@ -113,7 +153,10 @@ def test_only_names_are_assigned(tmp_path):
     assert namespace["e"] == [3]
 
 
-@pytest.mark.parametrize("how", ["import sys; sys.exit(0)", "print('noise')", "while True: pass"])
+@pytest.mark.parametrize(
+    "how",
+    ["import sys; sys.exit(0)", "raise BaseException", "print('noise')", "while True: pass"],
+)
 def test_definitions_can_do_no_harm(tmp_path, monkeypatch, capsys, how):
     monkeypatch.setattr("utils.course.submissions.DEFINITION_SECONDS", 0.1)
     submission = read_submission(script(tmp_path, f"class A:\n    {how}\ndef f():\n    return 1\n"))

@@ -1,9 +1,11 @@
 """A learner's work, read from a notebook or a .py file without running anything but definitions.
 
 What comes along: imports, functions, classes, and assignments whose right side calls nothing (constants, type
-aliases). What stays behind: loading a model, plotting, checks; with a note: magics, broken cells. A function
-is known by its name, and the last definition of a name wins.
+aliases), also inside `if` and `try`. What stays behind: loading a model, plotting, checks; with a note: magics, broken
+cells. A function is known by its name, and the last definition of a name wins.
 """
+
+import __future__
 
 import ast
 import contextlib
@@ -12,11 +14,13 @@ import json
 import linecache
 import os
 import re
+import sys
+import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.course.errors import CourseError
-from utils.course.timelimit import TimeLimit, limited
+from utils.course.timelimit import limited
 
 SIZE_LIMIT = 50 << 20
 # Importing torch and transformer_lens takes ten seconds, on a busy machine several times that.
@@ -47,15 +51,17 @@ class Submission:
 
     def namespace(self) -> dict:
         """Execute the definitions. One that fails is noted and skipped: it must not cost the others."""
-        module: dict = {"__name__": "submission"}
+        module = _empty_module()
+        flags = 0
         # What a definition prints (an import, a class body) must not mix with a report.
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             for number, chunk in enumerate(self.chunks):
+                flags |= _future_flags(chunk.source)
                 try:
-                    _define(chunk, f"<{chunk.name} · {number}>", module)
+                    _define(chunk, f"<{chunk.name} · {number}>", module, flags)
                 except KeyboardInterrupt:
                     raise
-                except (Exception, SystemExit, TimeLimit) as error:
+                except BaseException as error:
                     # What is computed from something left behind (a model, its activations) is left behind with it.
                     if not (isinstance(error, NameError) and _is_assignment(chunk.source)):
                         self.notes.append(f"{chunk.name}, line {chunk.line}: {type(error).__name__}: {error}")
@@ -63,11 +69,30 @@ class Submission:
         return {key: value for key, value in module.items() if key != "__builtins__"}
 
 
-def _define(chunk: Chunk, filename: str, module: dict) -> None:
+def _empty_module() -> dict:
+    """The globals of a module that Python can find: a dataclass looks up its annotations there."""
+    module = types.ModuleType("submission")
+    vars(module).clear()
+    vars(module)["__name__"] = "submission"
+    sys.modules["submission"] = module
+    return vars(module)
+
+
+def _future_flags(source: str) -> int:
+    """What `from __future__ import annotations` asks of the statements after it, which are compiled apart from it."""
+    flags = 0
+    for node in ast.parse(source).body if "__future__" in source else []:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            features = [getattr(__future__, alias.name, None) for alias in node.names]
+            flags |= sum(feature.compiler_flag for feature in features if feature is not None)
+    return flags
+
+
+def _define(chunk: Chunk, filename: str, module: dict, flags: int) -> None:
     padded = "\n" * (chunk.line - 1) + chunk.source
     # Registered with linecache so that tracebacks and inspect.getsource can show the learner's lines.
     linecache.cache[filename] = (len(padded), None, padded.splitlines(keepends=True), filename)
-    limited(DEFINITION_SECONDS, lambda: exec(compile(padded, filename, "exec"), module))
+    limited(DEFINITION_SECONDS, lambda: exec(compile(padded, filename, "exec", flags), module))
 
 
 def read_submission(path: Path) -> Submission:
@@ -188,6 +213,11 @@ def _is_definition(node: ast.stmt) -> bool:
         return True
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return True
+    if isinstance(node, ast.If):
+        return not _calls_something(node.test) and _are_definitions(node.body + node.orelse)
+    if isinstance(node, ast.Try):
+        handled = [statement for handler in node.handlers for statement in handler.body]
+        return _are_definitions(node.body + handled + node.orelse + node.finalbody)
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         parts = [part for target in targets for part in ast.walk(target)]
@@ -195,6 +225,10 @@ def _is_definition(node: ast.stmt) -> bool:
         named = all(isinstance(part, (ast.Name, ast.Tuple, ast.Starred, ast.expr_context)) for part in parts)
         return named and not _calls_something(node.value)
     return False
+
+
+def _are_definitions(nodes: list[ast.stmt]) -> bool:
+    return all(isinstance(node, ast.Pass) or _is_definition(node) for node in nodes)
 
 
 def _calls_something(node: ast.AST) -> bool:
