@@ -200,6 +200,18 @@ def test_the_wrong_python_is_one_line():
 
 
 @pytest.mark.slow
+def test_a_thread_left_behind_keeps_nobody_waiting(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import threading\ndef r2_score(a, b):\n    threading.Thread(target=threading.Event().wait).start()\n"
+    )
+    command = [sys.executable, "-m", "utils.course", "check", SLUG, "--learner", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "0 of 6 exercises pass" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_reader_that_goes_away():
     command = [sys.executable, "-m", "utils.course", "progress"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -231,4 +243,5 @@ def _until(stream, word):
     lines = []
     while not lines or word not in lines[-1]:
         lines.append(stream.readline())
+        assert lines[-1], "it ended"
     return "".join(lines)

@@ -6,7 +6,9 @@ import argparse
 import io
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 from utils.course.errors import CourseError
 
@@ -107,5 +109,13 @@ def _doctor(options: argparse.Namespace) -> int:
     return report()
 
 
+def _exit(code: int) -> NoReturn:
+    """Leave at once where the learner's code has left threads behind: Python would wait for them for ever."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _exit(main())
