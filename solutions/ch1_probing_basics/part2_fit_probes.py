@@ -156,8 +156,9 @@ score_histogram(
 )
 
 # %% [markdown]
-# Look at the horizontal axis: zero is nowhere near the place where the heaps part. Activations have a large common
-# offset, so a direction alone does not classify. A probe needs a threshold.
+# On the embedded model they overlap almost wholly, and the next probes will say why. Look at the horizontal axis too: the middle of
+# the heaps is far from zero, for activations have a large common offset. So a direction alone does not classify; a probe needs
+# a threshold.
 #
 # ## Exercise · `MassMeanProbe`
 # difficulty ●●○○○ · importance ●●●●● · 10 minutes
@@ -235,6 +236,10 @@ print(
 )
 
 # %% [markdown]
+# On the embedded model that is .56 against .54 and .60: at this layer the probe knows less about these cities than the letters of their
+# names. Either the model has no idea of Europe here, or the difference of means is a poor way to read it. A second
+# probe decides.
+#
 # ## Exercise · `fit_logistic_probe`
 # difficulty ●●●●○ · importance ●●●●● · 25 minutes
 #
@@ -328,10 +333,12 @@ for name, curve in curves.items():
     figure.add_scatter(x=penalties, y=curve, name=name, mode="lines+markers")
 figure.add_hline(y=0.5, line_dash="dash", line_color="#808080", annotation_text="majority")
 dress(figure, f"Penalty and accuracy, logistic probe at layer {layers[deep]}", "l2", "accuracy", legend="top")
-figure.update_xaxes(type="log", autorange="reversed")
+figure.update_xaxes(type="log", autorange="reversed", dtick=1)
 
 # %% [markdown]
-# Both directions were learned from the same texts, at the same layer. How alike are they?
+# So the idea was there: on the embedded model, from the same vectors, three validation cities in four are right, where the mass-mean
+# probe was right for little more than one in two. Both directions were learned from the same texts, at the same layer. How
+# alike are they?
 
 # %%
 coef, intercept = fit_logistic_probe(acts[train, deep], labels[train], l2=0.1)
