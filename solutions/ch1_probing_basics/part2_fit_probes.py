@@ -538,6 +538,13 @@ check(fit_ridge_probe)
 # wrong offset.
 #
 # </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# In floating point the mean of seven times 0.1 need not be 0.1, and the spread need not be 0. Ask the targets themselves
+# whether they change.
+#
+# </details>
 
 
 # %%
@@ -549,9 +556,9 @@ def r2_score(
     Raises ValueError where a target never changes.
     """
     ### BEGIN SOLUTION
-    spread = (targets - targets.mean(dim=0)).square().sum(dim=0)
-    if (spread == 0).any():
+    if (targets == targets[0]).all(dim=0).any():
         raise ValueError("a target is the same for every text: there is no spread to explain")
+    spread = (targets - targets.mean(dim=0)).square().sum(dim=0)
     return 1 - (targets - predictions).square().sum(dim=0) / spread
     ### END SOLUTION
 

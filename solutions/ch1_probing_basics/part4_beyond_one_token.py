@@ -370,6 +370,7 @@ def structural_distances(
 ) -> Float[Tensor, "pos pos"]:
     """The squared L2 distance between every two words after the projection.
 
+    Torch operations only, so that gradients reach the projection.
     Source: Hewitt & Manning 2019, NAACL (N19-1419), section 2, with projection = Bᵀ.
     """
     ### BEGIN SOLUTION
@@ -691,7 +692,8 @@ layer_sweep(
 #
 # <details><summary>Hint 2</summary>
 #
-# `torch.where(spread > 0, gap / spread, 0.0)` keeps 0/0 out of the ranking. `Tensor.topk` sorts in descending order.
+# `torch.where(changes, gap / spread, 0.0)`, with `changes` True where a coordinate is not the same in all rows, keeps 0/0 out of the
+# ranking. `Tensor.topk` sorts in descending order.
 #
 # </details>
 
@@ -713,7 +715,8 @@ def top_k_neurons(
     true, false = acts[labels].double(), acts[~labels].double()
     squares = sum((part - part.mean(dim=0)).square().sum(dim=0) for part in (true, false))
     gap, spread = (true.mean(dim=0) - false.mean(dim=0)).abs(), (squares / (len(acts) - 2)).sqrt()
-    return torch.where(spread > 0, gap / spread, 0.0).topk(k).indices
+    changes = (acts != acts[0]).any(dim=0)
+    return torch.where(changes, gap / spread, 0.0).topk(k).indices
     ### END SOLUTION
 
 

@@ -462,10 +462,9 @@ def by_svd(acts, targets, l2):
 
 
 def spread_of(targets):
-    spread = (targets - targets.mean(dim=0)).square().sum(dim=0)
-    if (spread == 0).any():
+    if (targets == targets[0]).all(dim=0).any():
         raise ValueError("a target is constant")
-    return spread
+    return (targets - targets.mean(dim=0)).square().sum(dim=0)
 
 
 @mistake("r2_score")
@@ -533,6 +532,16 @@ def spread_by_subtraction(predictions, targets):
 def no_error_for_constant(predictions, targets):
     """A target that never changes gives 0/0. The contract asks for a ValueError."""
     spread = (targets - targets.mean(dim=0)).square().sum(dim=0)
+    return 1 - (targets - predictions).square().sum(dim=0) / spread
+
+
+@mistake("r2_score")
+def spread_compared_with_zero(predictions, targets):
+    """A constant target is recognised by a spread of exactly 0. In floating point the mean of seven times 0.1 is not
+    quite 0.1, and the spread not quite 0. Compare the targets with each other: `targets == targets[0]`."""
+    spread = (targets - targets.mean(dim=0)).square().sum(dim=0)
+    if (spread == 0).any():
+        raise ValueError("a target is constant")
     return 1 - (targets - predictions).square().sum(dim=0) / spread
 
 

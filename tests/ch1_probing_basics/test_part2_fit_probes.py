@@ -441,3 +441,10 @@ class TestR2Score:
         """raises ValueError where a target never changes: there is no spread to explain"""
         with pytest.raises(ValueError):
             learner.r2_score(torch.zeros(3, 2), torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
+
+    def test_constant_fraction(self, learner):
+        """raises ValueError where a target is always 0.1, though its computed mean is not quite 0.1"""
+        for n_texts in (7, 10, 20):
+            targets = torch.stack([torch.arange(float(n_texts)), torch.full((n_texts,), 0.1)], dim=1)
+            with pytest.raises(ValueError):
+                learner.r2_score(torch.zeros(n_texts, 2), targets)

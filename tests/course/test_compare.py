@@ -55,6 +55,7 @@ def test_accepts(received, expected):
         ({(1, 0)}, {(0, 1)}, "expected"),
         ({"b": 1.0}, {"a": 1.0}, "keys"),
         (torch.ones(4, dtype=torch.complex64), ONES, "complex"),
+        (ONES.half(), ONES, "half-precision"),
         (ONES, None, "None"),
     ],
 )

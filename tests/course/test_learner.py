@@ -54,6 +54,12 @@ def loops():
         except Exception:
             pass
 
+def forgets_to_switch_back():
+    torch.set_grad_enabled(False)
+
+def needs_gradients():
+    return torch.ones(1, requires_grad=True).sum().requires_grad
+
 def talks():
     print("hello from inside")
     return 1
@@ -187,6 +193,11 @@ def test_objects_stay_on_their_side(learner):
 def test_closures_can_be_called(learner):
     add = learner.closure(2)
     assert torch.equal(add(torch.zeros(2)), torch.full((2,), 2.0))
+
+
+def test_gradients_are_on_again(learner):
+    learner.forgets_to_switch_back()
+    assert learner.needs_gradients() is True
 
 
 def test_print_is_kept(learner):

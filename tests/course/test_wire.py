@@ -64,7 +64,12 @@ def test_generator_continues_where_it_was():
 
 
 def test_sets_dtypes_and_bytes():
-    value = {"kinds": {1, 2}, "dtype": torch.bfloat16, "raw": b"\x00\xff"}
+    value = {
+        "kinds": {1, 2},
+        "edges": {frozenset({0, 1}), frozenset({1, 2})},
+        "dtype": torch.bfloat16,
+        "raw": b"\x00\xff",
+    }
     assert wire.decode(wire.encode(value)) == value
 
 

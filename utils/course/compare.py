@@ -144,7 +144,7 @@ def _kind(dtype: torch.dtype) -> str:
     if dtype == torch.bool:
         return "bool"
     if dtype.is_floating_point:
-        return "float"
+        return "float" if dtype.itemsize >= 4 else "half-precision"
     return "complex" if dtype.is_complex else "integer"
 
 

@@ -104,7 +104,8 @@ def decode(message: bytes, restore: Restore | None = None) -> Any:
         if kind == "tuple":
             return tuple(untree(item) for item in node["items"])
         if kind == "set":
-            return {untree(item) for item in node["items"]}
+            items = [untree(item) for item in node["items"]]
+            return {frozenset(item) if isinstance(item, set) else item for item in items}
         if kind == "dict":
             return {untree(key): untree(item) for key, item in node["items"]}
         if kind == "bytes":
