@@ -5,7 +5,8 @@ FIRST := chapters/ch1_probing_basics/part1_read_activations.ipynb
 LAB_ARGS ?=
 ROOT_ARGS := $(if $(filter 0,$(shell id -u)),--allow-root)
 REQUIREMENTS := requirements.txt requirements-model.txt constraints.txt pyproject.toml
-TEST_ENV := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+# One process a core, each with one thread; a notebook run takes up to 2.5 GB, hence not more than four.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4
 
 .PHONY: learn setup test test-fast lint build bench doctor clean
 
@@ -19,10 +20,10 @@ setup: .venv/.ready  ## environment, packages, embedded language model
 	$(PYTHON) utils/course/install.py --dev
 
 test: lint  ## everything
-	$(TEST_ENV) $(PY) -m pytest
+	$(PYTEST)
 
 test-fast: .venv/.ready-dev  ## without the language model, workers and notebook runs
-	$(TEST_ENV) $(PY) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: .venv/.ready-dev
 	$(PY) -m ruff check
