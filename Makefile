@@ -6,7 +6,7 @@ LAB_ARGS ?=
 ROOT_ARGS := $(if $(filter 0,$(shell id -u)),--allow-root)
 REQUIREMENTS := requirements.txt requirements-model.txt constraints.txt pyproject.toml
 # One process a core, each with one thread; a notebook run takes up to 2.5 GB, hence not more than four.
-PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: learn setup test test-fast lint build bench doctor clean
 

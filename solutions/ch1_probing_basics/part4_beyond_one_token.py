@@ -49,7 +49,7 @@ print(f"{model.cfg.model_name}: {n_layers} layers, d_model {d_model}; beside it 
 # of it.
 
 # %%
-mentions = city_mentions(sample_size(150, 40))
+mentions = city_mentions(sample_size(150, 25))
 texts = [mention.text for mention in mentions]
 cities = [mention.city for mention in mentions]
 labels = torch.tensor([mention.in_europe for mention in mentions])
@@ -132,7 +132,7 @@ check(attention_probe)
 
 
 # %%
-def fit_attention(acts: Tensor, mask: Tensor, train: Tensor, steps: int = sample_size(500, 100)):
+def fit_attention(acts: Tensor, mask: Tensor, train: Tensor, steps: int = sample_size(500, 50)):
     """Trains on the rows `train`; returns the scores and the attention weights of all texts."""
     tokens = acts[train][mask[train]]
     features = (acts - tokens.mean(dim=0)) / (tokens.std(dim=0) + 1e-6)
@@ -576,7 +576,7 @@ table = load_cities()
 table = (
     table[table["continent"].isin(ANSWERS)]
     .groupby("continent")
-    .head(sample_size(60, 25))
+    .head(sample_size(60, 12))
     .reset_index(drop=True)
 )
 prompts = [f"The city of {name} is on the continent of" for name in table["name"]]
@@ -730,7 +730,7 @@ check(top_k_neurons)
 europe = load_cities()
 inside = europe["continent"] == "Europe"
 europe = (
-    europe.groupby(inside).sample(sample_size(int(inside.sum()), 75), random_state=0).reset_index(drop=True)
+    europe.groupby(inside).sample(sample_size(int(inside.sum()), 50), random_state=0).reset_index(drop=True)
 )
 labels = torch.tensor((europe["continent"] == "Europe").to_numpy())
 texts = [f"The city of {name}" for name in europe["name"]]
