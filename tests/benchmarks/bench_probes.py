@@ -106,7 +106,7 @@ def bench_ridge(acts: torch.Tensor, targets: torch.Tensor, l2: float, rounds: in
         rounds,
     )
     difference = np.abs(
-        probe.predict(acts) - np.stack([model.predict(rows) for model in models], axis=1)
+        ours.fitted.predict(acts) - np.stack([model.predict(rows) for model in theirs.fitted], axis=1)
     ).max()
     report(f"ridge, {targets.shape[1]} one-hot targets, one layer", ours, theirs, difference)
 
