@@ -11,7 +11,7 @@
 # * read the residual stream in the model's own vocabulary, and say how that differs from a probe;
 # * ask how few neurons a probe needs, and which basis the question should be asked in.
 #
-# Time: 75 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2.5 GB of memory.
+# Time: 90 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2.5 GB of memory.
 
 # %%
 import numpy as np
@@ -127,8 +127,8 @@ check(attention_probe)
 
 # %% [markdown]
 # Now train it: the log-loss of the scores, by AdamW, on activations standardised over the real tokens of the training
-# texts. Query and value start at zero, which is the mean over tokens. Some 400 texts for 1,150 weights: the training
-# texts will be fitted perfectly, and only held-out cities count.
+# texts. Query and value start at zero, which is the mean over tokens. There are fewer training texts than
+# weights (two a dimension): they can be fitted perfectly, and only held-out cities count.
 
 
 # %%
@@ -895,7 +895,7 @@ for name, seen, asked, k in (
 # | single MLP neurons | found for many features in 7 models up to 6.9B parameters ([Gurnee et al. 2023](https://arxiv.org/abs/2305.01610)) | 73 %, and not the feature it seemed |
 # | logit lens | GPT-2's guesses take shape block by block ([nostalgebraist 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)) | only over the last seven of 30 blocks |
 #
-# BERT sees both sides of a word and its probe was fitted on the words that it was tested on; ours reads from left to right and
+# BERT sees both sides of a word, and newspaper sentences share their words between training and test; ours reads from left to right and
 # is tested on new words. The grammar is far simpler than newspaper text. The two figures should not be compared, their
 # distances to their floors may be.
 #
