@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import chess
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Bool, Int, Int8
 
 N_SQUARES = 64
 START_TOKEN = 96
@@ -72,7 +72,7 @@ def board_states(games: Int[np.ndarray, "game column"]) -> Int8[np.ndarray, "gam
     """
     games = np.asarray(games).astype(np.int64)
     n, n_plies = len(games), games.shape[1] // 2
-    board = np.tile(_array(chess.Board()), (n, 1))
+    board = np.tile(board_array(chess.Board()), (n, 1))
     states = np.empty((n, n_plies, N_SQUARES), dtype=np.int8)
     for ply in range(n_plies):
         states[:, ply] = board
@@ -142,19 +142,10 @@ def board_at(games: Int[np.ndarray, "game column"], game: int, ply: int) -> ches
 
 def board_array(board: chess.Board) -> Int8[np.ndarray, "64"]:
     """A python-chess board as the classes of `board_states`."""
-    return _array(board)
-
-
-def _array(board: chess.Board) -> Int8[np.ndarray, "64"]:
     squares = np.zeros(N_SQUARES, dtype=np.int8)
     for square, piece in board.piece_map().items():
         squares[square] = piece.piece_type + (0 if piece.color == chess.WHITE else 6)
     return squares
-
-
-def uniform_targets(legal: Bool[np.ndarray, "*batch token"]) -> Float[np.ndarray, "*batch token"]:
-    """Equal probability for every legal token; zeros where none is legal."""
-    return legal / np.maximum(legal.sum(-1, keepdims=True), 1)
 
 
 def pgn_text(moves: Sequence[chess.Move]) -> str:

@@ -19,6 +19,8 @@ from utils.boards.chess import START_TOKEN, move_tokens
 from utils.boards.chess_players import PLAYERS, Player
 from utils.storage import atomic_path, cache_folder
 
+# Shard k has seed TRAINING_SEEDS + k; every smaller seed is free for evaluation, lessons and tests.
+TRAINING_SEEDS = 1_000_000
 N_PLIES = 40
 SHARD = 512
 # Mostly random games: they reach the widest range of positions. Both colours draw their player independently.
@@ -142,12 +144,8 @@ def make_shards(n_games: int, workers: int = 1) -> list[Path]:
     return paths
 
 
-# Shard k has seed _TRAINING_SEEDS + k; every smaller seed is free for evaluation, lessons and tests.
-_TRAINING_SEEDS = 1_000_000
-
-
 def _make_shard(index: int, folder: Path) -> None:
-    save(generate(SHARD, _TRAINING_SEEDS + index), folder / f"games_{index:05d}.npz")
+    save(generate(SHARD, TRAINING_SEEDS + index), folder / f"games_{index:05d}.npz")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.boards import chess, chess_games, othello
-from utils.boards.chess_games import ChessGames
+from utils.boards.chess_games import TRAINING_SEEDS, ChessGames
 from utils.boards.model import BoardConfig
 
 OTHELLO_CONFIG = BoardConfig(d_model=192, n_layers=5, n_heads=6, n_ctx=59, d_vocab=othello.N_TOKENS)
@@ -20,8 +20,6 @@ CHESS_CONFIG = BoardConfig(
 )
 CHESS_TRAINING_GAMES = 100_000
 _CHUNK = 4096
-# Training chunk k has seed _TRAINING_SEEDS + k; every smaller seed is free for evaluation, lessons and tests.
-_TRAINING_SEEDS = 1_000_000
 _VALIDATION_SEED = 0
 
 
@@ -72,7 +70,7 @@ class OthelloTask:
 
     def chunks(self, start: int) -> Iterator[Games]:
         while True:
-            yield self.games(_CHUNK, _TRAINING_SEEDS + start)
+            yield self.games(_CHUNK, TRAINING_SEEDS + start)
             start += 1
 
     def validation(self, n_games: int, seed: int = _VALIDATION_SEED) -> UnseenGames:
@@ -104,7 +102,7 @@ class ChessTask:
             )
         while True:
             epoch, k = divmod(start, len(self.shards))
-            order = np.random.default_rng([_TRAINING_SEEDS, epoch]).permutation(len(self.shards))
+            order = np.random.default_rng([TRAINING_SEEDS, epoch]).permutation(len(self.shards))
             games = chess_games.load(self.shards[order[k]])
             yield Games(torch.from_numpy(chess.encode(games.tokens)), _padded(games.targets()))
             start += 1
