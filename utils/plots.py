@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from utils.plot_boards import BoardView, board_film, board_row
 from utils.plot_points import pca_scatter, tradeoff, world_map
 from utils.plot_scores import score_histogram
 from utils.plot_style import COLOURS, DASHES, INK, dress, floats, plain, require_shape, short
@@ -18,7 +19,10 @@ from utils.plot_text import parse_tree, token_weights
 from utils.validation import ArrayLike
 
 __all__ = [
+    "BoardView",
     "bars_with_floor",
+    "board_film",
+    "board_row",
     "heatmap",
     "layer_sweep",
     "parse_tree",

@@ -160,8 +160,38 @@ def test_legal_moves_on_agrees_with_replay_and_sees_edits(games):
     edited[28] = othello.WHITE  # e4 turned white: white lost e3 and c5's captures, gained others
     slow = SlowOthello()
     slow.board = edited.reshape(8, 8).tolist()
+    assert othello.legal_moves_on(edited, np.array(2)).shape == (64,)
     assert np.flatnonzero(othello.legal_moves_on(edited, np.array(2))).tolist() == slow.legal(2)
     assert np.flatnonzero(othello.legal_moves_on(edited, np.array(1))).tolist() == slow.legal(1)
+
+
+def test_mine_and_theirs_is_the_board_of_the_player_to_move(games):
+    boards, mover = othello.board_states(games), othello.to_move(games)
+    seen = othello.mine_and_theirs(boards, mover)
+    playing = mover > 0
+    assert ((seen == 1) == (boards == mover[..., None]))[playing].all()
+    assert ((seen == 0) == (boards == 0)).all()
+
+
+def test_reachable_boards_are_those_of_games(games):
+    """Boards of games are reachable; with the other player to move, or a centre square emptied, they are not."""
+    for n_moves in (0, 1, 5, 7):
+        if n_moves:
+            boards, mover = (
+                othello.board_states(games)[:, n_moves - 1],
+                othello.to_move(games)[:, n_moves - 1],
+            )
+        else:
+            boards = np.zeros((1, 64), dtype=np.int8)
+            boards[0, [28, 35]], boards[0, [27, 36]] = othello.BLACK, othello.WHITE
+            mover = np.array([othello.BLACK])
+        assert othello.is_reachable(boards, mover, n_moves).all()
+        emptied = boards.copy()
+        emptied[:, 27] = 0
+        assert not othello.is_reachable(emptied, mover, n_moves).any()
+        assert not othello.is_reachable(boards, 3 - mover, n_moves).any()
+    with pytest.raises(ValueError, match="10"):
+        othello.is_reachable(boards, mover, 10)
 
 
 def test_symmetry():

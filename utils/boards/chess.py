@@ -130,6 +130,14 @@ def legal_moves(games: Int[np.ndarray, "game column"]) -> Bool[np.ndarray, "game
     return legal
 
 
+def mine_and_theirs(
+    boards: Int[np.ndarray, "*batch 64"], mover: Int[np.ndarray, "*batch"]
+) -> Int[np.ndarray, "*batch 64"]:
+    """Boards seen by the player to move: 0 empty, 1–6 mine PNBRQK, 7–12 theirs. mover: 1 white, 2 black."""
+    boards, mover = np.asarray(boards), np.asarray(mover)
+    return np.where((mover == 2)[..., None] & (boards != 0), (boards + 5) % 12 + 1, boards)
+
+
 def board_at(games: Int[np.ndarray, "game column"], game: int, ply: int) -> chess.Board:
     """The python-chess board of one game before one ply, with its castling and en-passant rights."""
     board = chess.Board()

@@ -83,19 +83,17 @@ def board_labels(game: str, n_games: int, seed: int, relative: bool) -> BoardLab
     if game == "othello":
         games = othello.random_games(n_games, seed)[:, :59]
         tokens, boards, mover = othello.encode(games), othello.board_states(games), othello.to_move(games)
-        swapped = np.where(boards == 0, 0, 3 - boards)
-        flip, positions, n_states = mover == othello.WHITE, mover > 0, 3
+        seen_by_mover, positions, n_states = othello.mine_and_theirs, mover > 0, 3
     elif game == "chess":
         games = chess_games.generate(n_games, seed).tokens
         tokens, boards, mover = chess.encode(games), chess.board_states(games), chess.to_move(games)
-        swapped = np.where(boards == 0, 0, (boards + 5) % 12 + 1)
-        flip, n_states = mover == 2, 13
+        seen_by_mover, n_states = chess.mine_and_theirs, 13
         positions = np.zeros(tokens.shape, dtype=bool)
         positions[:, ::2] = mover > 0
     else:
         raise ValueError(f"no game {game!r}; there are 'othello' and 'chess'")
     if relative:
-        boards = np.where(flip[..., None], swapped, boards)
+        boards = seen_by_mover(boards, mover)
     return BoardLabels(
         torch.from_numpy(tokens), torch.from_numpy(positions), torch.from_numpy(boards[mover > 0]), n_states
     )

@@ -67,9 +67,13 @@ def _trained_here(game: str, path: Path, untrained_seed: int | None) -> BoardMod
     if untrained_seed is not None:
         state = BoardGPT(config, seed=untrained_seed).bridge_state()
     encode, positions = _READERS[game]
-    return BoardModel(
-        game, _boot(bridge_config(config), state), encode, positions, path.with_suffix(".md").read_text()
-    )
+    card = path.with_suffix(".md").read_text()
+    return BoardModel(game, boot_board_model(config, state), encode, positions, card)
+
+
+def boot_board_model(config: BoardConfig, state: dict[str, Tensor]) -> "TransformerBridge":
+    """A board model in evaluation mode from weights under the bridge's names (`BoardGPT.bridge_state`)."""
+    return _boot(bridge_config(config), state)
 
 
 def bridge_config(config: BoardConfig) -> "TransformerBridgeConfig":

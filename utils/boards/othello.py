@@ -6,6 +6,7 @@ player can move before the board is full.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,51 @@ def legal_moves_on(
     return unpack(np.where(mover == EMPTY, np.uint64(0), moves))
 
 
+def mine_and_theirs(
+    boards: Int[np.ndarray, "*batch 64"], mover: Int[np.ndarray, "*batch"]
+) -> Int[np.ndarray, "*batch 64"]:
+    """Boards seen by the player to move: 0 empty, 1 mine, 2 theirs. mover: 1 black, 2 white."""
+    boards, mover = np.asarray(boards), np.asarray(mover)
+    return np.where((mover == WHITE)[..., None] & (boards != EMPTY), 3 - boards, boards)
+
+
+def is_reachable(
+    boards: Int[np.ndarray, "*batch 64"], mover: Int[np.ndarray, "*batch"], n_moves: int
+) -> Bool[np.ndarray, "*batch"]:
+    """Whether some game leads to the board with this player to move after n_moves moves.
+
+    Answered by playing every game of that length. Raises ValueError for n_moves outside 0 … 9: there are two million
+    boards after nine moves, and the number grows sevenfold with each.
+    """
+    if not 0 <= n_moves <= 9:
+        raise ValueError(f"n_moves is {n_moves}: only boards of the first 9 moves can be listed")
+    boards, mover = np.asarray(boards), np.asarray(mover)
+    asked = _keys(pack(boards == BLACK), pack(boards == WHITE), mover)
+    return np.isin(asked, _reachable_keys(n_moves)).reshape(mover.shape)
+
+
+@cache
+def _reachable_keys(n_moves: int) -> NDArray[np.void]:
+    own, other, colour, moves = _start(1)
+    for _ in range(n_moves):
+        parent, square = np.nonzero(unpack(moves))
+        own, other, colour, moves = _step(
+            own[parent], other[parent], colour[parent], moves[parent], _bit_of(square)
+        )
+        is_black = colour == BLACK
+        keys = _keys(np.where(is_black, own, other), np.where(is_black, other, own), colour)
+        _, first = np.unique(keys, return_index=True)
+        own, other, colour, moves = own[first], other[first], colour[first], moves[first]
+    is_black = colour == BLACK
+    return _keys(np.where(is_black, own, other), np.where(is_black, other, own), colour)
+
+
+def _keys(black: NDArray[Any], white: NDArray[Any], mover: NDArray[Any]) -> NDArray[np.void]:
+    """Positions as single values that can be compared and sorted."""
+    columns = [np.ravel(part).astype(np.uint64) for part in (black, white, mover)]
+    return np.stack(columns, axis=1).view([("black", "<u8"), ("white", "<u8"), ("mover", "<u8")])[:, 0]
+
+
 def encode(games: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
     """Squares to tokens 1 to 60; −1 (no move) to token 0. Raises ValueError for a centre square or one off board."""
     games = np.asarray(games).astype(np.int64)
@@ -167,7 +213,8 @@ def pack(squares: Bool[np.ndarray, "*batch 64"]) -> UInt64[np.ndarray, "*batch"]
 
 def unpack(bits: UInt64[np.ndarray, "*batch"]) -> Bool[np.ndarray, "*batch 64"]:
     """One bitboard to 64 booleans."""
-    as_bytes = np.ascontiguousarray(bits, dtype="<u8")[..., None].view(np.uint8)
+    # Not ascontiguousarray, which would make an axis for a single board.
+    as_bytes = np.asarray(bits, dtype="<u8", order="C")[..., None].view(np.uint8)
     return np.unpackbits(as_bytes, axis=-1, bitorder="little").view(bool)
 
 

@@ -25,9 +25,27 @@ def _tiny_model_scaled_norm() -> object:
     return model
 
 
+def _tiny_board_model() -> object:
+    """A board model of three narrow blocks whose norms, biases and weights are all of ordinary size, as after training:
+    fresh ones would let a forgotten component pass."""
+    import torch
+
+    from utils.boards.load import boot_board_model
+    from utils.boards.model import BoardConfig, BoardGPT
+
+    config = BoardConfig(d_model=16, n_layers=3, n_heads=2, n_ctx=59, d_vocab=61)
+    weights = BoardGPT(config, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in weights.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return boot_board_model(config, weights.bridge_state())
+
+
 BUILDERS: dict[str, Callable[[], object]] = {
     "tiny_model": _tiny_model,
     "tiny_model_scaled_norm": _tiny_model_scaled_norm,
+    "tiny_board_model": _tiny_board_model,
 }
 _built: dict[int, str] = {}
 
