@@ -149,6 +149,23 @@ def bootstrap_interval(
     return percentile_interval(estimate, np.concatenate(draws), level)
 
 
+def mean_interval(
+    values: Float[ArrayLike, "row"],
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    generator: torch.Generator | None = None,
+    groups: ArrayLike | None = None,
+) -> Interval:
+    """The mean of some numbers with a percentile bootstrap interval; other arguments as in `bootstrap_interval`."""
+    numbers = to_numpy(values).astype(float)
+    unlabelled = np.zeros(len(numbers), dtype=int)
+    return bootstrap_interval(_mean, numbers, unlabelled, n_resamples, level, generator, groups)
+
+
+def _mean(values: np.ndarray, labels: np.ndarray) -> float:
+    return float(values.mean())
+
+
 def _resample(
     n_resamples: int, member: Int[np.ndarray, "row"], labels: np.ndarray, generator: torch.Generator
 ) -> Int[np.ndarray, "resample row"]:
@@ -175,6 +192,8 @@ def _for_counts(
     if statistic is accuracy:
         correct = _correct(scores, labels).astype(float)
         return lambda counts: counts @ correct / counts.sum(1)
+    if statistic is _mean:
+        return lambda counts: counts @ scores / counts.sum(1)
     if statistic is auroc:
         return lambda counts: _auroc_of_counts(as_scores(scores), as_binary(labels, len(labels)), counts)
 

@@ -426,3 +426,9 @@ class TestCommand:
     def test_resume_without_checkpoint(self, folder):
         with pytest.raises(FileNotFoundError):
             train.main(["othello", "--resume"])
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"warmup": 0}, {"decay": 0}, {"decay": 1.5}])
+def test_a_recipe_that_cannot_be_followed_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))}"):
+        Recipe(**{"minutes": 1, **wrong})

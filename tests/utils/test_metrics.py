@@ -10,6 +10,7 @@ from utils.metrics import (
     auroc,
     bootstrap_interval,
     control_labels,
+    mean_interval,
     online_code_length,
     r2_score,
     recall_at_fpr,
@@ -283,3 +284,13 @@ def test_shuffled_floor_lies_at_chance_far_below_the_probe():
     assert by_auroc.estimate == pytest.approx(0.5, abs=0.25)
     with pytest.raises(ValueError, match="n_shuffles=1"):
         shuffled_floor(MassMeanProbe(), acts, labels, acts, labels, n_shuffles=1)
+
+
+def test_mean_interval_is_the_bootstrap_of_the_mean():
+    values = np.random.default_rng(0).normal(size=40)
+    groups = np.arange(40) // 4
+    slow = bootstrap_interval(lambda each, _: float(each.mean()), values, np.zeros(40), 200, groups=groups)
+    fast = mean_interval(torch.from_numpy(values), 200, groups=groups)
+    assert np.allclose([fast.estimate, fast.low, fast.high], [slow.estimate, slow.low, slow.high])
+    with pytest.raises(ValueError, match="at least 2"):
+        mean_interval([1.0])

@@ -26,9 +26,9 @@ class BoardModel:
     """A model of board games and what one needs to feed and probe it.
 
     model: in evaluation mode, on the processor; logits over the vocabulary of `encode`. encode: games to model input,
-    as documented in `utils.boards.othello.encode`, `utils.boards.chess.encode` or, for the published Chess-GPT,
-    `utils.boards.chess.encode_pgn`. probe_positions: model input to the positions at which a whole board is known, in
-    the order of `board_states` (finished games included). card: Markdown.
+    as documented in `utils.boards.othello.encode` (of which the first 59 moves are kept), `utils.boards.chess.encode`
+    or, for the published Chess-GPT, `utils.boards.chess.encode_pgn`. probe_positions: model input to the positions at
+    which a whole board is known, in the order of `board_states` (finished games included). card: Markdown.
     """
 
     name: str
@@ -126,8 +126,13 @@ def _dots(tokens: np.ndarray) -> Bool[np.ndarray, "*game pos"]:
     return np.asarray(tokens) == chess.PGN_CHARACTERS.index(".")
 
 
+def _othello_input(games: np.ndarray) -> np.ndarray:
+    """Nothing follows the sixtieth move, and the models have no place for it."""
+    return othello.encode(games)[..., : othello.MAX_MOVES - 1]
+
+
 _READERS = {
-    "othello": (othello.encode, _every_position),
+    "othello": (_othello_input, _every_position),
     "chess": (chess.encode, _before_each_ply),
     "pgn": (chess.encode_pgn, _dots),
 }

@@ -15,8 +15,9 @@ from utils.boards.chess_games import TRAINING_SEEDS, ChessGames
 from utils.boards.model import BoardConfig
 
 OTHELLO_CONFIG = BoardConfig(d_model=192, n_layers=5, n_heads=6, n_ctx=59, d_vocab=othello.N_TOKENS)
+# As wide as five blocks can be within the eight megabytes that a committed model may take.
 CHESS_CONFIG = BoardConfig(
-    d_model=256, n_layers=5, n_heads=8, n_ctx=2 * chess_games.N_PLIES, d_vocab=chess.N_TOKENS
+    d_model=252, n_layers=5, n_heads=7, n_ctx=2 * chess_games.N_PLIES, d_vocab=chess.N_TOKENS
 )
 CHESS_TRAINING_GAMES = 100_000
 _CHUNK = 4096

@@ -38,6 +38,13 @@ class Recipe:
     threads: int = 2
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not (self.minutes > 0 and 0 < self.warmup <= 1 and 0 < self.decay <= 1):
+            raise ValueError(
+                f"minutes {self.minutes}, warmup {self.warmup} and decay {self.decay}: minutes must be positive, "
+                "warmup and decay fractions of the run above 0"
+            )
+
 
 class Trainer:
     """One run: its model, optimisers, progress and log, saved together so that a killed run resumes."""
