@@ -3,6 +3,7 @@
 from utils.datasets.cities import load_cities
 from utils.datasets.grammar import ParsedSentence, generate_sentences, gold_edges, tree_depths, tree_distances
 from utils.datasets.mentions import Mention, city_mentions
+from utils.datasets.statements import load_geometry_of_truth, load_statements, statement_sets
 
 __all__ = [
     "Mention",
@@ -11,6 +12,9 @@ __all__ = [
     "generate_sentences",
     "gold_edges",
     "load_cities",
+    "load_geometry_of_truth",
+    "load_statements",
+    "statement_sets",
     "tree_depths",
     "tree_distances",
 ]
