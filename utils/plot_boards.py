@@ -36,14 +36,14 @@ class BoardView:
     pieces: Othello 0 empty, 1 black, 2 white; chess 0 empty, 1–6 white PNBRQK, 7–12 black.
     values: name -> a number for each square, shown as its colour; with several names a menu chooses.
     legal: squares to mark by a ring. predicted: probability of a move to each square, shown as a dot of that area.
-    played: the square of the last move, framed. label: below the board, and beside the slider.
+    framed: a square to put a frame around. label: below the board, and beside the slider.
     """
 
     pieces: Int[ArrayLike, "64"]
     values: Mapping[str, Float[ArrayLike, "64"]] = field(default_factory=dict)
     legal: Bool[ArrayLike, "64"] | None = None
     predicted: Float[ArrayLike, "64"] | None = None
-    played: int | None = None
+    framed: int | None = None
     label: str = ""
 
 
@@ -77,19 +77,23 @@ def board_row(
     title: str,
     unit: str = "",
     limits: tuple[float, float] = (-1.0, 1.0),
+    show: str | None = None,
+    frame: str = "last move",
 ) -> go.Figure:
     """Boards side by side, each with its label below.
 
     unit: what a square's value is. limits: the values at the ends of the colour scale: colours diverge from 0 when
-    the lower one is negative, and start from the bare board when it is not.
-    Raises ValueError when a board is not 64 squares, views is empty, or the views' values have different names.
+    the lower one is negative, and start from the bare board when it is not. show: the name of the values that are
+    shown first (default: the last). frame: what the frames mean.
+    Raises ValueError when a board is not 64 squares, views is empty, the views' values have different names, or none
+    is called `show`.
     """
-    names = _checked(views)
+    names = _checked(views, show)
     pixels = SQUARE_PIXELS.get(len(views), SMALLEST_SQUARE)
     boards = [_Board(game, column * PITCH, pixels) for column in range(len(views))]
     figure: Any = go.Figure()
     for board, view in zip(boards, views, strict=True):
-        figure.add_traces(_traces(board, view, names, limits))
+        figure.add_traces(_traces(board, view, names, limits, show))
         place = {
             "x": board.left + (N - 1) / 2,
             "xanchor": "center",
@@ -98,9 +102,9 @@ def board_row(
             "yanchor": "top",
         }
         figure.add_annotation(text=plain(view.label), showarrow=False, yshift=-6, font_size=13, **place)
-    _lay_out(figure, boards, views, title, limits, unit, caption_below=24)
+    _lay_out(figure, boards, views, title, limits, unit, frame, caption_below=24)
     if len(names) > 1:
-        _choose_values(figure, names, len(boards))
+        _choose_values(figure, names, show, len(boards))
     return figure
 
 
@@ -111,19 +115,21 @@ def board_film(
     title: str,
     unit: str = "",
     limits: tuple[float, float] = (-1.0, 1.0),
+    show: str | None = None,
+    frame: str = "last move",
     start: int = 0,
 ) -> go.Figure:
     """One board with a slider over the views, e.g. the moves of a game; views[start] is shown first.
 
-    unit, limits and errors: see `board_row`.
+    unit, limits, show, frame and errors: see `board_row`.
     """
-    names = _checked(views)
+    names = _checked(views, show)
     start = range(len(views))[start]
     board = _Board(game, 0.0, SQUARE_PIXELS[1])
-    figure: Any = go.Figure(_traces(board, views[start], names, limits))
-    _lay_out(figure, [board], views, title, limits, unit, caption_below=2)
+    figure: Any = go.Figure(_traces(board, views[start], names, limits, show))
+    _lay_out(figure, [board], views, title, limits, unit, frame, caption_below=2)
     if len(names) > 1:
-        _choose_values(figure, names, 1)
+        _choose_values(figure, names, show, 1)
     changing = list(range(1, _n_traces(names) - 1))
     figure.frames = [
         go.Frame(name=str(i), data=_changes(board, view, names), traces=changing)
@@ -156,11 +162,13 @@ def board_film(
     return figure
 
 
-def _checked(views: Sequence[BoardView]) -> list[str]:
+def _checked(views: Sequence[BoardView], show: str | None) -> list[str]:
     """The names of the views' values. Raises ValueError as `board_row` says."""
     if not views:
         raise ValueError("views is empty: give at least one board.")
     names = list(views[0].values)
+    if show is not None and show not in names:
+        raise ValueError(f"show is {show!r}: the values are {names}.")
     for i, view in enumerate(views):
         if list(view.values) != names:
             raise ValueError(f"views[{i}] has values {list(view.values)}, views[0] has {names}.")
@@ -172,15 +180,15 @@ def _checked(views: Sequence[BoardView]) -> list[str]:
 
 
 def _changes(board: _Board, view: BoardView, names: list[str]) -> list[Any]:
-    """What differs from view to view: values, last move, two kinds of pieces, predicted and legal moves."""
-    played = [] if view.played is None else [view.played]
+    """What differs from view to view: values, frame, two kinds of pieces, predicted and legal moves."""
+    framed = [] if view.framed is None else [view.framed]
     predicted = np.zeros(64) if view.predicted is None else to_numpy(view.predicted).astype(float)
     seen = np.flatnonzero(predicted >= 0.005)
     dots = (board.pixels * (0.08 + 0.65 * np.sqrt(predicted[seen]))).round(1).tolist()
     legal = [] if view.legal is None else np.flatnonzero(to_numpy(view.legal))
     return [
         *(go.Heatmap(z=board.grid(_short(view.values[name]))) for name in names),
-        go.Scatter(**board.places(played)),
+        go.Scatter(**board.places(framed)),
         *_pieces(board, to_numpy(view.pieces)),
         go.Scatter(
             **board.places(seen), marker_size=dots, text=[f"predicted: {p:.2g}" for p in predicted[seen]]
@@ -204,7 +212,9 @@ def _pieces(board: _Board, pieces: np.ndarray) -> list[go.Scatter]:
     return drawn
 
 
-def _traces(board: _Board, view: BoardView, names: list[str], limits: tuple[float, float]) -> list[Any]:
+def _traces(
+    board: _Board, view: BoardView, names: list[str], limits: tuple[float, float], show: str | None
+) -> list[Any]:
     """The bare board, then what `_changes` lists with its looks, then an empty trace for the colour bar."""
     n = board.pixels
     frame = {"symbol": "square-open", "size": 0.9 * n, "color": MARK, "line_width": 3}
@@ -215,7 +225,7 @@ def _traces(board: _Board, view: BoardView, names: list[str], limits: tuple[floa
         *(
             {
                 "x": board.columns,
-                "visible": name == names[-1],
+                "visible": name == (show or names[-1]),
                 "zmin": limits[0],
                 "zmax": limits[1],
                 "colorscale": _colorscale(limits, None),
@@ -275,6 +285,7 @@ def _lay_out(
     title: str,
     limits: tuple[float, float],
     unit: str,
+    frame: str,
     caption_below: int,
 ) -> None:
     dress(figure, title, "", "")
@@ -306,7 +317,7 @@ def _lay_out(
     marks = {
         "ring: legal move": any(view.legal is not None for view in views),
         "purple dot: predicted move, area = probability": any(view.predicted is not None for view in views),
-        "frame: last move": any(view.played is not None for view in views),
+        f"frame: {frame}": any(view.framed is not None for view in views),
     }
     caption = " · ".join(mark for mark, used in marks.items() if used)
     place = {"x": 0, "xref": "paper", "xanchor": "left", "y": 0, "yref": "paper", "yanchor": "top"}
@@ -315,7 +326,7 @@ def _lay_out(
     )
 
 
-def _choose_values(figure: Any, names: list[str], n_boards: int) -> None:
+def _choose_values(figure: Any, names: list[str], show: str | None, n_boards: int) -> None:
     """Buttons, one a name, that show these values on every board of the figure."""
     first_traces = [board * _n_traces(names) for board in range(n_boards)]
     targets = [first + 1 + k for first in first_traces for k in range(len(names))]
@@ -329,7 +340,12 @@ def _choose_values(figure: Any, names: list[str], n_boards: int) -> None:
     ]
     look = {"bgcolor": CLEAR, "bordercolor": INK, "font": {"color": INK, "size": 12}}
     place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 28}}
-    menu = {"buttons": buttons, "active": len(names) - 1, "type": "buttons", "direction": "right"}
+    menu = {
+        "buttons": buttons,
+        "active": names.index(show) if show else len(names) - 1,
+        "type": "buttons",
+        "direction": "right",
+    }
     figure.update_layout(updatemenus=[menu | look | place])
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -225,15 +226,20 @@ def test_a_reader_that_goes_away():
 @pytest.mark.slow
 def test_watch(wrong):
     command = [sys.executable, "-u", "-m", "utils.course", "check", SLUG, "--learner", wrong, "--watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # A shell's background jobs ignore ctrl-C, and so would what they start.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         assert process.stdout is not None
-        first = _until(process.stdout, "Watching")
-        wrong.write_text("def difference_of_means(:")
-        second = _until(process.stdout, "Watching")
-        wrong.write_text(WRONG)
-        third = _until(process.stdout, "Watching")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        try:
+            first = _until(process.stdout, "Watching")
+            wrong.write_text("def difference_of_means(:")
+            second = _until(process.stdout, "Watching")
+            wrong.write_text(WRONG)
+            third = _until(process.stdout, "Watching")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
     assert "0 of 6 exercises pass" in first
     assert "line 1: invalid syntax" in second
     assert "0 of 6 exercises pass" in third

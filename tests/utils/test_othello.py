@@ -165,6 +165,21 @@ def test_legal_moves_on_agrees_with_replay_and_sees_edits(games):
     assert np.flatnonzero(othello.legal_moves_on(edited, np.array(1))).tolist() == slow.legal(1)
 
 
+def test_capture_lines_counts_the_directions_that_capture(games):
+    boards, mover = othello.board_states(games[:40]), othello.to_move(games[:40])
+    lines = othello.capture_lines(boards, mover)
+    playing = mover > 0
+    assert ((lines > 0) == othello.legal_moves(games[:40]))[playing].all()
+    slow = SlowOthello()
+    for game in range(5):
+        slow.board, player = boards[game, 30].reshape(8, 8).tolist(), int(mover[game, 30])
+        for square in np.flatnonzero(lines[game, 30]):
+            row, col = divmod(int(square), 8)
+            captured = slow.captured(int(square), player)
+            ways = {(np.sign(r - row), np.sign(c - col)) for r, c in captured}
+            assert len(ways) == lines[game, 30, square]
+
+
 def test_mine_and_theirs_is_the_board_of_the_player_to_move(games):
     boards, mover = othello.board_states(games), othello.to_move(games)
     seen = othello.mine_and_theirs(boards, mover)

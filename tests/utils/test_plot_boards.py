@@ -55,6 +55,12 @@ def test_values_lie_on_their_squares_and_a_menu_chooses_among_them():
     visible, targets = buttons[0].args
     assert [figure.data[target] in heatmaps for target in targets] == [True] * 4
     assert visible["visible"] == [True, False, True, False]
+    asked: Any = board_row([BoardView(EMPTY, values)], game="chess", title="Values", show="block 0")
+    assert [trace.visible for trace in asked.data if trace.type == "heatmap" and trace.zmin == -1] == [
+        True,
+        False,
+    ]
+    assert asked.layout.updatemenus[0].active == 0
 
 
 def test_a_film_has_a_frame_a_view_and_shows_the_first_asked_for():
@@ -79,6 +85,9 @@ def test_marks_are_explained_where_they_are_used():
     assert drawn_at(figure, "markers") == [(5, 0), (5, 0)]
     captions = [annotation.text for annotation in figure.layout.annotations]
     assert "ring: legal move · purple dot: predicted move, area = probability" in captions
+    framed: Any = board_row([BoardView(EMPTY, framed=9)], game="othello", title="Framed", frame="the edit")
+    assert drawn_at(framed, "markers") == [(1, 1)]
+    assert "frame: the edit" in [annotation.text for annotation in framed.layout.annotations]
 
 
 def test_a_committed_film_stays_small():
@@ -101,3 +110,5 @@ def test_bad_views_are_named(views, message):
     for draw in (board_row, board_film):
         with pytest.raises(ValueError, match=message):
             draw(views, game="othello", title="Bad")
+        with pytest.raises(ValueError, match="show is 'x'"):
+            draw([BoardView(EMPTY, {"a": EMPTY})], game="othello", title="Bad", show="x")

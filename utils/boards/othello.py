@@ -141,6 +141,20 @@ def legal_moves_on(
     return unpack(np.where(mover == EMPTY, np.uint64(0), moves))
 
 
+def capture_lines(
+    boards: Int[np.ndarray, "*batch 64"], mover: Int[np.ndarray, "*batch"]
+) -> Int8[np.ndarray, "*batch 64"]:
+    """In how many of the eight directions a move to each square would turn discs: 0 where the move is illegal.
+
+    boards: 0 empty, 1 black, 2 white. mover: 1 black, 2 white.
+    """
+    boards, mover = np.asarray(boards), np.asarray(mover)
+    black, white = pack(boards == BLACK), pack(boards == WHITE)
+    own, other = np.where(mover == BLACK, black, white), np.where(mover == BLACK, white, black)
+    by_direction = np.stack([unpack(_moves_along(step, own, other)) for step in _STEPS])
+    return by_direction.view(np.int8).sum(axis=0, dtype=np.int8)
+
+
 def mine_and_theirs(
     boards: Int[np.ndarray, "*batch 64"], mover: Int[np.ndarray, "*batch"]
 ) -> Int[np.ndarray, "*batch 64"]:
@@ -256,16 +270,21 @@ def _step(
 
 def _moves(own: Bitboards, other: Bitboards) -> Bitboards:
     """Empty squares from which a run of the other's discs ends at one's own."""
-    empty = ~(own | other)
     moves = np.zeros_like(own)
-    for up, amount, mask in _STEPS:
-        shift = np.left_shift if up else np.right_shift
-        inner = other & mask
-        run = shift(own, amount) & inner
-        for _ in range(5):
-            run |= shift(run, amount) & inner
-        moves |= shift(run, amount) & mask
-    return moves & empty
+    for step in _STEPS:
+        moves |= _moves_along(step, own, other)
+    return moves
+
+
+def _moves_along(step: tuple[bool, np.uint64, np.uint64], own: Bitboards, other: Bitboards) -> Bitboards:
+    """Empty squares that end a run of the other's discs which begins beside one's own and goes this way."""
+    up, amount, mask = step
+    shift = np.left_shift if up else np.right_shift
+    inner = other & mask
+    run = shift(own, amount) & inner
+    for _ in range(5):
+        run |= shift(run, amount) & inner
+    return shift(run, amount) & mask & ~(own | other)
 
 
 def _flips(own: Bitboards, other: Bitboards, move: Bitboards) -> Bitboards:
