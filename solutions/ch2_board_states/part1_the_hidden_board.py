@@ -62,7 +62,7 @@ print("boards:", tuple(test.boards.shape), "(game, move, square)")
 
 # %% [markdown]
 # Does it play by the rules? **Expect** its predictions (purple, larger means more probable) to sit in the yellow
-# rings, the legal moves, as soon as a game has left its first few moves. Drag the slider.
+# rings, the legal moves. Drag the slider.
 
 
 # %%
@@ -548,13 +548,14 @@ board_film(
 # %. The board is written by the first three blocks and read best after the third. An MLP on black and white reaches
 # what the linear probe reaches in the right coordinates.
 #
-# Look at the last moves once more: after move 58 the probe falls to the level of an untrained model. One or two
-# squares are empty then, and where the next disc goes can be told from *which squares were played*. The model keeps a
-# board for as long as it needs one.
+# Look at the last moves once more: after the 59th the probe falls to the level of an untrained model. One square is
+# empty then, and where the next disc goes can be told from *which squares were played*. The model keeps a board for
+# as long as it needs one.
 #
 # Not shown: that the model *uses* the board that we read. A probe finds what is there, whoever needs it. The next
-# lesson changes the board in the stream and watches the moves. Nor that the board is complete: one disc in ten of a
-# full board is read wrongly, and whether the model or the probe is mistaken there cannot be told from an accuracy.
+# lesson changes the board in the stream and watches the moves. Nor that the board is complete: after move 50 more
+# than one square in ten is read wrongly, and whether the model or the probe is mistaken there cannot be told from an
+# accuracy.
 #
 # | | published | here |
 # |---|---|---|

@@ -11,7 +11,7 @@
 # * hold an edit against its three yardsticks: no edit, a perfect edit, random directions of the same size;
 # * choose a layer and a strength on some games and report on others.
 #
-# Time: 75 minutes with the exercises. The machine needs about one and a half minutes on two CPU cores, and 1.5 GB of
+# Time: 75 minutes with the exercises. The machine needs about one and a half minutes on two CPU cores, and 2 GB of
 # memory.
 
 # %%
@@ -97,7 +97,7 @@ check(flip_direction)
 
 # %% [markdown]
 # Directions of different squares need not be orthogonal, and an edit of one square then touches others. **Expect**
-# small cosines, larger ones between neighbours: they are often turned together.
+# small cosines: in this many dimensions there is room for all squares.
 
 # %%
 layer = 2
@@ -248,6 +248,14 @@ check(legal_move_errors)
 # A case is a position and a disc to turn: one from each game, after some move from the tenth to the fiftieth, such
 # that turning it changes what is legal (or there would be nothing to see). Some cases serve to choose a layer and a
 # strength, the others to report.
+
+
+# %%
+def with_disc_turned(
+    boards: Int[Tensor, "board 64"], square: Int[Tensor, "board"]
+) -> Int[Tensor, "board 64"]:
+    """The boards, each with the disc on its square in the other colour."""
+    return boards.scatter(1, square.unsqueeze(1), 3 - boards.gather(1, square.unsqueeze(1)))
 
 
 # %%
@@ -432,9 +440,7 @@ for name, result in report(reporting, sample_size(20, 3)).items():
 
 # %%
 early = make_cases(othello_records(sample_size(12000, 1500), seed=14), first=7, last=7)
-turned = early.boards.clone()
-rows = torch.arange(len(early))
-turned[rows, early.square] = 3 - turned[rows, early.square]
+turned = with_disc_turned(early.boards, early.square)
 natural = torch.from_numpy(othello.is_reachable(turned.numpy(), early.to_move.numpy(), n_moves=8))
 print(f"{natural.float().mean():.1%} of the edited boards can be reached")
 for kind, chosen in {"natural": natural, "unnatural": ~natural}.items():
@@ -455,8 +461,8 @@ change = (reporting.legal != reporting.edited_legal).sum(dim=1)
 case = int((change >= 5).nonzero()[0])
 before = predictions(reporting).softmax(dim=-1)[case]
 after = predictions(reporting, RANGES[best], strength).softmax(dim=-1)[case]
-turned, square = reporting.boards[case].clone(), int(reporting.square[case])
-turned[square] = 3 - turned[square]
+turned = with_disc_turned(reporting.boards, reporting.square)[case]
+square = int(reporting.square[case])
 player = "black" if reporting.to_move[case] == 1 else "white"
 board_row(
     [
@@ -479,14 +485,14 @@ board_row(
 #
 # On the committed model turning one disc, by a push along a direction that a probe found, moves the predictions most
 # of the way to the edited board. In mid-game 2.6 errors a board become 1.2, where the model makes 0.7 on its own
-# boards; after eight moves 2.7 become 0.1, and it makes no difference whether the edited board could ever arise.
-# Random pushes of the same length only do damage (3.4 to 3.7). So the model reads its moves off a board, and reads it
-# from where the probe does.
+# boards; after eight moves 2.7 become 0.1, and the difference between boards that can arise and boards that cannot is
+# within the intervals. Random pushes of the same length only do damage (3.5 to 3.7 in mid-game). So the model reads
+# its moves off a board, and reads it from where the probe does.
 #
-# Where it works is part of the result. After the last block an edit does next to nothing, though the probe reads the
-# board there too: *readable is not yet used*. And strength 1, which would satisfy the probe, is not enough. The model
-# has the board in more places than this one direction, earlier layers have already acted on the old disc, and the
-# probe's direction is not exactly the model's.
+# Where it works is part of the result. After the last block an edit does little, though the probe reads the board
+# there too: *readable is not yet used*. And strength 1, which would satisfy the probe, is not enough. Why was not
+# tested. The model may have the board in more places than this one direction, earlier layers may have acted on the
+# old disc already, and the probe's direction need not be exactly the model's.
 #
 # Not shown: that the edit is clean. The other squares' directions are not orthogonal to this one, and the errors that
 # remain may be side effects as well as remnants. Nor that a language model would obey as well: here every effect can

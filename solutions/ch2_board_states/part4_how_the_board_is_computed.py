@@ -11,7 +11,7 @@
 # * patch one position of one layer, and follow a fact from the move that made it to the move that uses it;
 # * find a neuron that reads the board, and test the claim.
 #
-# Time: 80 minutes with the exercises. The machine needs about one and a half minutes on two CPU cores, and 1.5 GB of
+# Time: 80 minutes with the exercises. The machine needs about one and a half minutes on two CPU cores, and 2 GB of
 # memory.
 
 # %%
@@ -125,8 +125,8 @@ check(component_contributions)
 # and away from it where it is theirs. A component that writes the same whatever the board contributes nothing on
 # average, so each is centred first (over games, square by square and move by move).
 #
-# **Expect** the embedding to give nothing: one move does not know the board. Control: the same sum along a random
-# direction for each square.
+# **Expect** little of the embedding: one move knows one disc, the one that was just placed. Control: the same sum
+# along a random direction for each square.
 
 # %%
 layer = 2
@@ -611,8 +611,9 @@ print(f"of {len(strong_neurons)} such neurons {int((own_effect > 0).sum())} push
 # along several; whoever adds up evidence line by line gives the second kind too much. Someone has to level that out
 # at the end. If so, then
 #
-# 1. the neuron is more active the more lines make its move legal; 2. without the last MLP, moves that are legal along
-# several lines come out ahead, and with it they do not.
+# * the neuron is more active the more lines make its move legal;
+# * without the last MLP, moves that are legal along several lines come out ahead, and with it they do not.
+
 
 # %%
 lines = torch.from_numpy(othello.capture_lines(test.boards.numpy(), test.to_move.numpy()).astype(int))
@@ -644,10 +645,10 @@ for name, values in rows.items():
 #
 # On the committed model the board that is read after the third block is written by the second and third block's
 # attention, and partly taken back by the third MLP. Attention takes a square's colour from the move that last changed
-# it. Heads look at one player's moves only, with shares of .98 and .02: *mine* and *theirs* are what they see.
-# Neighbouring layers share directions (cosine .88 from the second to the third), distant ones less, and a probe is
-# best at home. Every position puts its own board together. And neurons of the last block that recognise a legal move
-# hold it down, so that moves that are legal twice do not come out ahead.
+# it. Many heads look at one player's moves only, with shares up to .98 and down to .02: *mine* and *theirs* are what
+# they see. Neighbouring layers share directions (cosine .88 from the second to the third), distant ones less, and a
+# probe is best at home. Every position puts its own board together. And neurons of the last block that recognise a
+# legal move hold it down, so that moves that are legal twice do not come out ahead.
 #
 # Not shown: how a line of theirs with mine at the end is recognised. Contributions and patches say where, not by
 # which algorithm. "Mean contribution" is an average: single boards may be computed otherwise. And one neuron was

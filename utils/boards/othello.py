@@ -136,8 +136,7 @@ def legal_moves_on(
     boards, mover = np.asarray(boards), np.asarray(mover)
     if boards.shape[-1:] != (N_SQUARES,) or boards.shape[:-1] != mover.shape:
         raise ValueError(f"boards {boards.shape} and mover {mover.shape} should be (…, 64) and (…)")
-    black, white = pack(boards == BLACK), pack(boards == WHITE)
-    moves = _moves(np.where(mover == BLACK, black, white), np.where(mover == BLACK, white, black))
+    moves = _moves(*_own_and_other(boards, mover))
     return unpack(np.where(mover == EMPTY, np.uint64(0), moves))
 
 
@@ -148,11 +147,15 @@ def capture_lines(
 
     boards: 0 empty, 1 black, 2 white. mover: 1 black, 2 white.
     """
-    boards, mover = np.asarray(boards), np.asarray(mover)
-    black, white = pack(boards == BLACK), pack(boards == WHITE)
-    own, other = np.where(mover == BLACK, black, white), np.where(mover == BLACK, white, black)
+    own, other = _own_and_other(np.asarray(boards), np.asarray(mover))
     by_direction = np.stack([unpack(_moves_along(step, own, other)) for step in _STEPS])
     return by_direction.view(np.int8).sum(axis=0, dtype=np.int8)
+
+
+def _own_and_other(boards: NDArray[Any], mover: NDArray[Any]) -> tuple[Bitboards, Bitboards]:
+    """The discs of the player to move and of the other."""
+    black, white = pack(boards == BLACK), pack(boards == WHITE)
+    return np.where(mover == BLACK, black, white), np.where(mover == BLACK, white, black)
 
 
 def mine_and_theirs(

@@ -44,7 +44,7 @@ import pandas as pd
 from utils.datasets.build_cities import PACKAGE_VERSION
 from utils.datasets.build_cities import _ascii as ascii_name
 from utils.datasets.cities import load_cities
-from utils.datasets.statements.loader import COLUMNS, STATEMENTS_FOLDER
+from utils.datasets.statements.loader import STATEMENTS_FOLDER, as_frame
 
 FACTS_FOLDER = Path(__file__).with_name("facts")
 
@@ -162,7 +162,7 @@ def build_statements() -> dict[str, pd.DataFrame]:
                 for pair, group in zip(pairs, groups or map(_name, pairs), strict=True)
                 for row in _exchanged(frame.format("{}", verb, "{}"), pair, topic, polarity, group)
             ]
-    return {name: _table(rows) for name, rows in sorted(sets.items())}
+    return {name: as_frame(rows) for name, rows in sorted(sets.items())}
 
 
 def city_blocks() -> list[list[Fact]]:
@@ -340,10 +340,6 @@ def _with_article(noun: str) -> str:
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def _table(rows: Sequence[Row]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(COLUMNS))
 
 
 if __name__ == "__main__":
