@@ -100,6 +100,6 @@ def read_lines(path: Path, columns: Sequence[str]) -> list[Line]:
     return lines
 
 
-def as_frame(rows: Iterable[tuple[str, bool, str, int, str]]) -> pd.DataFrame:
+def as_frame(rows: Iterable[tuple[str, int, str, int, str]]) -> pd.DataFrame:
     """Rows in the order of `COLUMNS` as a table."""
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
