@@ -5,9 +5,14 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from utils.boards import chess, othello
+from utils.boards import chess, chess_games, othello
 from utils.boards.probe import linear_board_probe
 from utils.boards.records import chess_records, othello_records
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBING_HOME", str(tmp_path))
 
 
 def test_othello_records_agree_with_the_rules_and_fill_the_board():
@@ -31,6 +36,14 @@ def test_chess_records_agree_with_the_rules():
     assert np.array_equal(chess.legal_moves(columns), records.legal.numpy())
     assert np.array_equal(chess.to_move(columns), records.to_move.numpy())
     assert records.ratings.shape == (8, 2)
+
+
+def test_chess_records_are_made_once(monkeypatch):
+    first = chess_records(3, seed=1)
+    monkeypatch.setattr(chess_games, "generate", None)
+    again = chess_records(3, seed=1)
+    assert torch.equal(again.columns, first.columns)
+    assert torch.equal(again.legal, first.legal)
 
 
 @pytest.mark.parametrize("make", [othello_records, chess_records])

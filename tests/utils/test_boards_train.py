@@ -221,14 +221,13 @@ class TestGradient:
         return [(gradient(got[name]), gradient(expected[name])) for name in expected]
 
     @pytest.mark.parametrize(("threads", "n_games"), [(1, 8), (2, 8), (2, 7), (3, 8), (2, 1)])
-    def test_exact_in_float32(self, tmp_path, monkeypatch, threads, n_games):
-        monkeypatch.setattr(torch, "autocast", lambda *_: train.torch.enable_grad())
+    def test_exact_in_float32(self, tmp_path, threads, n_games):
         games = toy_games(n_games, seed=5)
         for got, expected in self.gradients(trainer(tmp_path, threads=threads), games):
             torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-7)
 
     def test_close_in_bfloat16(self, tmp_path):
-        for got, expected in self.gradients(trainer(tmp_path), toy_games(8, seed=5)):
+        for got, expected in self.gradients(trainer(tmp_path, bfloat16=True), toy_games(8, seed=5)):
             assert (got - expected).norm() <= 0.03 * expected.norm() + 1e-6
 
 
@@ -405,6 +404,7 @@ class TestCommand:
         monkeypatch.setenv("PROBING_HOME", str(tmp_path))
         monkeypatch.setattr(train, "make_task", lambda game, workers: ToyTask())
         monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+        monkeypatch.setattr(train, "bfloat16_is_faster", lambda: False)
         return tmp_path / "cache" / "boards" / "othello"
 
     def test_trains_and_resumes_in_the_cache_folder(self, folder):
@@ -426,6 +426,13 @@ class TestCommand:
     def test_resume_without_checkpoint(self, folder):
         with pytest.raises(FileNotFoundError):
             train.main(["othello", "--resume"])
+
+
+@pytest.mark.parametrize("faster", [torch.float32, torch.bfloat16])
+def test_chooses_the_faster_precision(monkeypatch, faster):
+    ticks = iter([0, 2, 2, 3 if faster is torch.bfloat16 else 5])
+    monkeypatch.setattr(train, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    assert train.bfloat16_is_faster() is (faster is torch.bfloat16)
 
 
 @pytest.mark.parametrize("wrong", [{"minutes": 0}, {"warmup": 0}, {"decay": 0}, {"decay": 1.5}])

@@ -14,6 +14,7 @@ from pathlib import Path
 import chess
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int8, UInt8, UInt16
+from tqdm.auto import tqdm
 
 from utils.boards.chess import START_TOKEN, move_tokens
 from utils.boards.chess_players import PLAYERS, Player
@@ -81,8 +82,9 @@ def generate(
     n_plies: int = N_PLIES,
     players: Sequence[Player] = PLAYERS,
     mixture: Sequence[float] = MIXTURE,
+    progress: bool = False,
 ) -> ChessGames:
-    """Play n games, each cut off after n_plies.
+    """Play n games, each cut off after n_plies; with a progress bar where asked for.
 
     mixture: how often each of `players` is drawn, for white and black independently. Raises ValueError when the
     mixture does not fit the players or n is negative.
@@ -96,7 +98,7 @@ def generate(
     tokens = np.full((n, 2 * n_plies), -1, dtype=np.int8)
     n_options = np.zeros((n, n_plies), dtype=np.uint8)
     options: list[int] = []
-    for g in range(n):
+    for g in tqdm(range(n), desc="chess games", leave=False, disable=not progress):
         board = chess.Board()
         for ply in range(n_plies):
             legal = list(board.legal_moves)

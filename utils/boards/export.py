@@ -68,6 +68,7 @@ def card(
     """The model card in Markdown."""
     config, recipe = checkpoint["config"], checkpoint["recipe"]
     seconds, steps, games, _ = checkpoint["progress"]
+    precision = "bfloat16 autocast" if recipe["bfloat16"] else "float32"
     n_parameters = sum(value.numel() for value in checkpoint["model"].values())
     lines = [
         f"# Model card: {game}",
@@ -80,7 +81,7 @@ def card(
         f"* Data: {_DATA[game]}",
         f"* Training: {games:,} games in {steps:,} steps of {recipe['batch_games']} games, {seconds / 60:.0f} minutes "
         f"of wall time on two processor cores; seed {recipe['seed']}; Muon {recipe['muon_lr']}, AdamW "
-        f"{recipe['adam_lr']}, weight decay {recipe['weight_decay']} (Muon's), bfloat16 autocast. {note}".rstrip(),
+        f"{recipe['adam_lr']}, weight decay {recipe['weight_decay']} (Muon's), {precision}. {note}".rstrip(),
         f"* Reproduce: `python -m utils.boards.train {game} --minutes {recipe['minutes']:g}`, then "
         f"`python -m utils.boards.export {game}`.",
         "",

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.boards import chess, chess_games, othello
+from utils.storage import cache_folder
 
 # Most random games fill the board; this many more are played, so that enough are left when the others go.
 _SPARE = 1.05
@@ -63,8 +64,12 @@ def othello_records(n: int, seed: int) -> OthelloRecords:
 
 
 def chess_records(n: int, seed: int) -> ChessRecords:
-    """n games, both players drawn independently from `chess_players.PLAYERS`. Raises ValueError when n is negative."""
-    games = chess_games.generate(n, seed)
+    """n games, both players drawn independently from `chess_players.PLAYERS`; kept in the cache folder, since players
+    that think take their time. Raises ValueError when n is negative."""
+    path = cache_folder("boards", "chess_records") / f"{n}_games_seed_{seed}.npz"
+    if not path.exists():
+        chess_games.save(chess_games.generate(n, seed, progress=True), path)
+    games = chess_games.load(path)
     return ChessRecords(
         tokens=torch.from_numpy(chess.encode(games.tokens)),
         boards=torch.from_numpy(chess.board_states(games.tokens)).long(),

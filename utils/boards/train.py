@@ -19,6 +19,7 @@ from torch import Tensor
 
 from utils.boards.evaluate import Quality, measure
 from utils.boards.model import BoardGPT
+from utils.boards.muon import Muon
 from utils.boards.tasks import Games, Task, UnseenGames, make_task
 from utils.storage import atomic_path, atomic_write, cache_folder
 
@@ -26,7 +27,8 @@ from utils.storage import atomic_path, atomic_write, cache_folder
 @dataclass(frozen=True)
 class Recipe:
     """How to train. Learning rates are peaks: they rise over the first `warmup` of the run and fall linearly to zero
-    over its last `decay`, where the run is measured in wall time (so a slowed run still finishes its schedule)."""
+    over its last `decay`, where the run is measured in wall time (so a slowed run still finishes its schedule).
+    bfloat16: multiply matrices in it (`bfloat16_is_faster` tells where that pays)."""
 
     minutes: float
     batch_games: int = 64
@@ -37,6 +39,7 @@ class Recipe:
     decay: float = 0.5
     threads: int = 2
     seed: int = 0
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         if not (self.minutes > 0 and 0 < self.warmup <= 1 and 0 < self.decay <= 1):
@@ -56,7 +59,7 @@ class Trainer:
             name for name, p in self.model.named_parameters() if name.startswith("blocks") and p.ndim == 2
         }
         parameters = dict(self.model.named_parameters())
-        self.muon = torch.optim.Muon(
+        self.muon = Muon(
             [parameters[name] for name in sorted(matrices)],
             lr=recipe.muon_lr,
             weight_decay=recipe.weight_decay,
@@ -146,7 +149,7 @@ class Trainer:
         parameters = list(self.model.parameters())
 
         def gradient(piece: slice) -> tuple[Tensor, ...]:
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
                 logits = self.model(chunk.tokens[piece])
             loss = -(chunk.targets[piece] * F.log_softmax(logits.float(), -1)).sum() / n_positions
             return torch.autograd.grad(loss, parameters)
@@ -163,12 +166,26 @@ class Trainer:
         self.games += stop - start
 
     def _report(self, held_out: UnseenGames) -> Quality:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
             quality = measure(self.model, held_out)
         progress = {"minutes": round(self.seconds / 60, 2), "steps": self.steps, "games": self.games}
         self.log.append({**progress, **{k: round(v, 5) for k, v in asdict(quality).items()}})
         print(json.dumps(self.log[-1]), flush=True)
         return quality
+
+
+def bfloat16_is_faster() -> bool:
+    """Whether this processor multiplies bfloat16 matrices faster than float32 ones. Without instructions for it
+    they are emulated, and training would take ten times as long."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(512, 512, dtype=dtype)
+        torch.mm(a, a)
+        start = time.monotonic()
+        for _ in range(5):
+            torch.mm(a, a)
+        seconds[dtype] = time.monotonic() - start
+    return seconds[torch.bfloat16] < seconds[torch.float32]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -187,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     # Each worker thread computes alone; threads within an operation would wait for each other on a shared machine.
     torch.set_num_threads(1)
-    recipe = Recipe(minutes=options.minutes, threads=options.threads)
+    recipe = Recipe(minutes=options.minutes, threads=options.threads, bfloat16=bfloat16_is_faster())
     trainer = Trainer(make_task(options.game, options.threads), recipe, cache_folder("boards", options.game))
     if options.resume:
         trainer.resume()
