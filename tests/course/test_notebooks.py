@@ -95,6 +95,18 @@ def test_build_then_change(lesson):
 
 
 @pytest.mark.slow
+def test_changed_prose_keeps_the_outputs(lesson, monkeypatch):
+    notebooks.build(lesson)
+    monkeypatch.setattr(notebooks, "execute", None)
+    lesson.source.write_text(SOURCE.replace("# # A lesson", "# # Another lesson"))
+    assert notebooks.build(lesson) is None
+    assert notebooks.problems(lesson) == []
+    built = nbformat.read(lesson.solution_notebook, as_version=4)
+    assert "Another" in "".join(cell.source for cell in built.cells)
+    assert built.cells[-1].outputs[0].text == "42\n"
+
+
+@pytest.mark.slow
 def test_edited_by_hand(lesson):
     notebooks.build(lesson)
     built = nbformat.read(lesson.solution_notebook, as_version=4)

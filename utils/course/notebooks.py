@@ -94,7 +94,8 @@ def execute(lesson: Lesson, quick: bool = False) -> Run:
 
 
 def build(lesson: Lesson, force: bool = False) -> Run | None:
-    """Write both notebooks. The solution notebook is executed only where its source changed, or with `force`.
+    """Write both notebooks. The solution notebook is executed only where its code changed, or with `force`: where only
+    the prose did, it keeps its outputs.
 
     An exercise notebook that someone has worked in is set aside, not overwritten.
     """
@@ -103,8 +104,12 @@ def build(lesson: Lesson, force: bool = False) -> Run | None:
         lesson.exercise_notebook.rename(kept)
         print(f"{lesson.exercise_notebook.name} held edits: they are now in {kept}", file=sys.stderr)
     atomic_write(lesson.exercise_notebook, nbformat.writes(exercise_notebook(lesson)) + "\n")
-    if not force and not _stale(lesson):
-        return None
+    if not force:
+        if not _stale(lesson):
+            return None
+        if kept := _with_outputs_kept(lesson):
+            atomic_write(lesson.solution_notebook, nbformat.writes(kept) + "\n")
+            return None
     run = execute(lesson)
     run.notebook.metadata["course"] = {
         "source_sha256": source_hash(lesson),
@@ -140,6 +145,24 @@ def _stale(lesson: Lesson) -> str | None:
     if any(cell.execution_count is None for cell in code):
         return "has cells that were not executed"
     return None
+
+
+def _with_outputs_kept(lesson: Lesson) -> NotebookNode | None:
+    """The solution notebook with the outputs of the committed one, or None where a code cell is another one."""
+    if not lesson.solution_notebook.exists():
+        return None
+    committed = nbformat.read(lesson.solution_notebook, as_version=4)
+    notebook = solution_notebook(lesson)
+    old, new = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (committed, notebook))
+    if [cell.source for cell in old] != [cell.source for cell in new]:
+        return None
+    if any(cell.execution_count is None for cell in old) or "course" not in committed.metadata:
+        return None
+    for before, after in zip(old, new, strict=True):
+        after.outputs, after.execution_count = before.outputs, before.execution_count
+    notebook.metadata = committed.metadata
+    notebook.metadata["course"]["source_sha256"] = source_hash(lesson)
+    return notebook
 
 
 def _is_edited(path: Path) -> bool:
