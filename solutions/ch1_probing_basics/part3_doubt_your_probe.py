@@ -11,7 +11,7 @@
 # * tell what a probe reads from what it has memorised, by a control task and by a code length;
 # * name the floor that a number has to clear before it is worth a sentence.
 #
-# Time: 80 minutes with the exercises. The machine needs about two minutes on two CPU cores, and 2 GB of memory.
+# Time: 100 minutes with the exercises. The machine needs about two minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import math
