@@ -37,7 +37,8 @@ check, use_reference = open_lesson("ch3_truth_and_deception/part3_does_the_model
 #
 # <details><summary>Hint 2</summary>
 #
-# `steered[:, positions] += …` does what you mean, except where a position occurs twice: count it once.
+# `steered[:, positions] += …` does what you mean, also where a position occurs twice; a loop over positions would add
+# it twice.
 #
 # </details>
 
@@ -98,7 +99,7 @@ def truth_logit_difference(
     true_ids: list[int],
     false_ids: list[int],
 ) -> Float[Tensor, "batch"]:
-    """log Σ p(true tokens) − log Σ p(false tokens) at position `last` of each text, in nats.
+    """log Σ p(true tokens) − log Σ p(false tokens) at position `last` of each text, in nats; each id counts once.
 
     Raises ValueError for an empty list of ids, an id in both, or a position outside 0 … pos − 1.
     """

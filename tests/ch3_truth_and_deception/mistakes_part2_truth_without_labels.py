@@ -740,7 +740,8 @@ def first_try_kept(acts_true, acts_false, n_tries, n_steps, generator):
 
 @mistake("fit_ccs")
 def last_try_kept(acts_true, acts_false, n_tries, n_steps, generator):
-    """The last try is returned, whatever the others found. Keep the one with the smallest final loss."""
+    """The last try is returned, whatever the others found. Keep the one with the smallest final loss, as a copy where
+    tries share a tensor: detach() alone does not copy."""
     return Tries(acts_true, acts_false, generator).run(n_tries, n_steps)[-1][1:3]
 
 
@@ -787,19 +788,18 @@ def lowest_point_on_the_way(acts_true, acts_false, n_tries, n_steps, generator):
 
 
 @mistake("fit_ccs")
-def best_not_copied(acts_true, acts_false, n_tries, n_steps, generator):
-    """The best try's coefficients share memory with those of the later tries (detach does not copy), so that the last
-    try is returned. Use .detach().clone()."""
-    tries = Tries(acts_true, acts_false, generator).run(n_tries, n_steps)
-    return tries[-1][1], best_of(tries)[1]
-
-
-@mistake("fit_ccs")
 def same_start_every_try(acts_true, acts_false, n_tries, n_steps, generator):
     """Every try starts at the same place, so that all of them end in the same minimum. Draw a direction inside the loop
     over tries."""
     at_least_one(n_tries, n_steps)
     return best_of(Tries(acts_true, acts_false, generator).run(1, n_steps))
+
+
+@mistake("fit_ccs")
+def ten_tries_always(acts_true, acts_false, n_tries, n_steps, generator):
+    """There are ten tries, whatever `n_tries` says. Make as many as are asked for, a single one too."""
+    at_least_one(n_tries, n_steps)
+    return best_of(Tries(acts_true, acts_false, generator).run(10, n_steps))
 
 
 @mistake("fit_ccs")

@@ -505,8 +505,8 @@ class TestTransferMatrix:
         def fit(acts, labels):
             return torch.ones(2, dtype=torch.float64), -1e10
 
-        received = learner.transfer_matrix(fit, train, [(far, truths("TFF"))])
-        assert_close(received, torch.tensor([[2 / 3]]))
+        received = learner.transfer_matrix(fit, train, [(far, truths("TFT"))])
+        assert_close(received, torch.tensor([[1.0]]))
 
     def test_arguments_unchanged(self, learner, rng):
         """leaves the training and the test sets as they were"""
@@ -518,8 +518,8 @@ class TestTransferMatrix:
     def test_different_widths(self, learner, rng):
         """raises ValueError where a test set is wider or narrower than a training set, be it one feature wide"""
         for train_widths, test_widths in (
-            ((4, 4), (4, 3)),
             ((4, 4), (5, 4)),
+            ((4, 4), (4, 3)),
             ((3, 4), (4,)),
             ((4, 3), (4, 4)),
         ):

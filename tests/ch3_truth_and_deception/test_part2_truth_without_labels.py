@@ -292,7 +292,8 @@ RISING = ((1, 11, 4, 7, 7), (3, 0, 7, 7, 0))
 
 def random_pairs(rng, n, d_model):
     """Normalised halves with no truth in them."""
-    return tuple(standardised(torch.randn(n, d_model, generator=rng)) for _ in range(2))
+    first, second = torch.randn(2, n, d_model, generator=rng)
+    return standardised(first), standardised(second)
 
 
 def hidden_truth(rng, n, d_model):
@@ -393,12 +394,19 @@ class TestFitCcs:
                 what = f"{name} data, {n_steps} steps"
                 assert_close(received, expected, rtol=1e-3, atol=2e-4, what=what)
 
+    def test_single_try(self, learner, rng):
+        """a single try goes wherever its start leads: of 18 in one dimension some begin at 1 and some at −1"""
+        halves = one_dimension(*CROSSING)
+        signs = {float(learner.fit_ccs(*halves, 1, 1, rng)[0].sign()) for _ in range(18)}
+        assert signs == {1.0, -1.0}, f"expected coefficients of both signs, received only {signs}"
+
     def test_best_try(self, learner, rng):
         """keeps the try whose loss is smallest after its last step, wherever it started and whichever came first"""
         seed = int(torch.randint(1_000_000, (), generator=rng))
-        # One dimension: some of 18 tries start at 1 and some at −1, and what is better there is worse with the data negated.
+        # In one dimension: some of 18 tries start at 1, some at −1. With the data negated the other end is the better.
         for sign in (1, -1):
-            halves = [sign * half for half in one_dimension(*CROSSING)]
+            acts_true, acts_false = one_dimension(*CROSSING)
+            halves = sign * acts_true, sign * acts_false
             ends = [adam(*halves, [start], 1) for start in (1.0, -1.0)]
             best = min(ends, key=lambda end: loss_of(*halves, end))
             received = learner.fit_ccs(*halves, 18, 1, torch.Generator().manual_seed(seed))
@@ -472,7 +480,8 @@ class TestFitCcs:
 
     def test_float64(self, learner, rng):
         """takes float64 activations too"""
-        halves = [half.double() for half in one_dimension(*CROSSING)]
+        acts_true, acts_false = one_dimension(*CROSSING)
+        halves = acts_true.double(), acts_false.double()
         received = learner.fit_ccs(*halves, 1, 2, rng)
         expected = nearest_of_two(received, *halves, 2)
         assert_close(received, expected, rtol=1e-3, atol=2e-4)
@@ -559,7 +568,7 @@ class TestContrastPcaDirection:
         for n, d_model in ((40, 5), (8, 3), (6, 12)):
             acts_true, acts_false, _ = contrasted(rng, n, d_model, drop=0.7)
             differences = (acts_true.double() - acts_false.double()).numpy()
-            components = PCA(n_components=1, svd_solver="full").fit(differences).components_
+            components = np.array(PCA(n_components=1, svd_solver="full").fit(differences).components_)
             received = learner.contrast_pca_direction(acts_true, acts_false)
             assert_same_line(received, torch.tensor(components[0]), f"direction of {n} pairs")
 

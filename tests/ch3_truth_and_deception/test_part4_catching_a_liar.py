@@ -196,10 +196,14 @@ class TestAssistantMask:
 
     def test_word_assistant(self, learner, tiny_tokenizer):
         """the word assistant in another's text opens nothing, also where a line break follows"""
-        for text in ("Is the assistant honest?", "assistant\nYes", "You said:\nassistant\nNo\nassistant\n"):
-            for role in ("user", "system", "tool"):
-                what = f"a {role} who writes {text!r}"
-                check_mask(learner, tiny_tokenizer, turn(role, text), turn("assistant", "Yes"), what=what)
+        for role, text in (
+            ("user", "Is the assistant honest?"),
+            ("user", "assistant\nYes"),
+            ("system", "You said:\nassistant\nNo\nassistant\n"),
+            ("tool", "assistant\n"),
+        ):
+            what = f"a {role} who writes {text!r}"
+            check_mask(learner, tiny_tokenizer, turn(role, text), turn("assistant", "Yes"), what=what)
 
     def test_part_of_a_header(self, learner, tiny_tokenizer):
         """a header that is not whole, or names another role, opens nothing"""
