@@ -18,6 +18,7 @@ def pca_scatter(
     hover: Sequence[str],
     *,
     title: str,
+    classes: Sequence[str] | None = None,
     frame_names: Sequence[str] | None = None,
     axis_titles: tuple[str, str] = ("PC 1 (residual-stream units)", "PC 2 (residual-stream units)"),
 ) -> go.Figure:
@@ -25,6 +26,7 @@ def pca_scatter(
 
     labels: a class for each text; a class has one colour in every frame.
     hover: the text to show for each point.
+    classes: their order, which decides their colours; sorted by default.
     frame_names: what the slider says, e.g. "layer 6"; "0", "1", … by default.
     Raises ValueError on other shapes and on lengths that differ.
     """
@@ -40,9 +42,10 @@ def pca_scatter(
         raise ValueError(f"frame_names has {len(names)} entries for {len(frames)} frames.")
 
     as_text = [str(label) for label in labels]
-    members = {
-        name: [row for row, label in enumerate(as_text) if label == name] for name in sorted(set(as_text))
-    }
+    order = sorted(set(as_text)) if classes is None else list(classes)
+    if set(order) != set(as_text):
+        raise ValueError(f"classes are {order}, the labels {sorted(set(as_text))}.")
+    members = {name: [row for row, label in enumerate(as_text) if label == name] for name in order}
     figure = go.Figure()
     for name, rows in members.items():
         figure.add_trace(

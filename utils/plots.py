@@ -33,6 +33,7 @@ __all__ = [
     "world_map",
 ]
 
+CHARACTERS_BELOW_A_HEATMAP = 70
 FLOOR_MARKS = ("line-ns", "diamond-open", "x-thin", "circle-open")
 
 
@@ -213,10 +214,13 @@ def heatmap(
     if centre is not None:
         reach = max(high - centre, centre - low)
         low, high = centre - reach, centre + reach
+    wrapped = [textwrap.wrap(plain(name), 12, break_long_words=False) for name in columns]
+    widest = max((len(line) for lines in wrapped for line in lines), default=0)
+    upright = widest * len(columns) <= CHARACTERS_BELOW_A_HEATMAP
     figure = go.Figure(
         go.Heatmap(
             z=[short(row) for row in table],
-            x=["<br>".join(textwrap.wrap(plain(name), 12, break_long_words=False)) for name in columns],
+            x=["<br>".join(lines) if upright else " ".join(lines) for lines in wrapped],
             y=[plain(name) for name in rows],
             zmin=low,
             zmax=high,
@@ -230,6 +234,6 @@ def heatmap(
     )
     dress(figure, title, column_title, row_title)
     figure.update_layout(height=max(300, 170 + 40 * len(rows)))
-    figure.update_xaxes(type="category", showgrid=False, ticks="", tickangle=0)
+    figure.update_xaxes(type="category", showgrid=False, ticks="", tickangle=0 if upright else -45)
     figure.update_yaxes(type="category", showgrid=False, ticks="", ticksuffix="  ", autorange="reversed")
     return figure

@@ -45,7 +45,7 @@ check, use_reference = open_lesson("ch2_board_states/part1_the_hidden_board")
 # %%
 othello = load_board_model("othello")
 model, n_layers = othello.model, othello.model.cfg.n_layers
-display(Markdown(othello.card.split("## Linear board probe")[0].replace("# Model", "### Model", 1)))
+display(Markdown(othello.summary))
 
 # %% [markdown]
 # New random games that training has never seen: `tokens` for the model, and the truth about them *after* each move,

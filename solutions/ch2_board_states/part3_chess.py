@@ -49,7 +49,7 @@ check, use_reference = open_lesson("ch2_board_states/part3_chess")
 # %%
 loaded = load_board_model("chess")
 model, n_layers = loaded.model, loaded.model.cfg.n_layers
-display(Markdown(loaded.card.split("## Linear board probe")[0].replace("# Model", "### Model", 1)))
+display(Markdown(loaded.summary))
 
 # %% [markdown]
 # New games, in three sets that share none: to fit, to choose, to test. `tokens` has two columns a ply; `boards` is
@@ -644,7 +644,7 @@ def summary(cases: list[Case], logits: Tensor) -> dict[str, Interval]:
 # fall where the push destroys the rest.
 
 # %%
-STRENGTHS = [0.1, 0.2, 0.4, 0.8][:: sample_size(1, 2)]
+STRENGTHS = [0.2, 0.4, 0.8][:: sample_size(1, 2)]
 RANGES = {f"{k}": [k] for k in range(n_layers)} | {f"{k} – {k + 1}": [k, k + 1] for k in range(n_layers - 1)}
 swept = {
     (name, strength): summary(choosing, which_piece(choosing, validation.tokens, layers, strength))
@@ -708,7 +708,7 @@ for name, found in results.items():
 # %%
 bands = [
     summary(reporting, edited(torch.Generator().manual_seed(seed)))
-    for seed in tqdm(range(sample_size(20, 3)), desc="random directions", leave=False)
+    for seed in tqdm(range(sample_size(10, 3)), desc="random directions", leave=False)
 ]
 print(f"{len(bands)} random directions")
 for question in bands[0]:
@@ -846,7 +846,7 @@ def steered(layer: int, direction: Tensor, dose: float):
 # enough for the moves to depend on it.
 
 # %%
-n_games = sample_size(100, 6)
+n_games = sample_size(60, 6)
 candidates = list(range(1, n_layers - 1))[:: sample_size(1, 2)]
 tried = {
     layer: play(steered(layer, skill_direction(layer), 0.5), n_games, seed=0).mean()

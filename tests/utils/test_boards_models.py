@@ -351,10 +351,12 @@ class TestLoadBoardModel:
         n_ctx, d_vocab = {"othello": (59, 61), "chess": (8, 97)}[game]
         config = BoardConfig(d_model=24, n_layers=2, n_heads=3, n_ctx=n_ctx, d_vocab=d_vocab)
         save_weights(random_weights(BoardGPT(config), seed=4), tmp_path / f"{game}.safetensors")
-        (tmp_path / f"{game}.md").write_text("# The card\n")
+        card = "# The card\n\n## Legal moves\n\n## Linear board probe\n"
+        (tmp_path / f"{game}.md").write_text(card)
         monkeypatch.setattr(load, "WEIGHTS", tmp_path)
         loaded = load_board_model(game)
-        assert (loaded.name, loaded.card) == (game, "# The card\n")
+        assert (loaded.name, loaded.card) == (game, card)
+        assert loaded.summary == "### The card\n\n#### Legal moves\n"
         assert not loaded.model.training
         if game == "othello":
             tokens = loaded.encode(othello.random_games(3, seed=0))

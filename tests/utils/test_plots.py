@@ -147,6 +147,11 @@ class TestHeatmap:
         cells = drawn(heatmap(np.eye(2), names, names, title="t", unit="u"))[0]
         assert len(set(cells.x)) == 2
 
+    def test_long_names_of_many_columns_are_slanted(self):
+        few, many = (["neg_animal_class", "cities"] * n for n in (1, 6))
+        assert heatmap(np.eye(2), few, few, title="t", unit="u").layout.xaxis.tickangle == 0
+        assert heatmap(np.eye(12), many, many, title="t", unit="u").layout.xaxis.tickangle == -45
+
     def test_bad_shape(self):
         with pytest.raises(ValueError, match="values"):
             heatmap(np.eye(2), ["a", "b"], ["x"], title="t", unit="u")
@@ -198,6 +203,12 @@ class TestPcaScatter:
         assert relayout["xaxis.range"][1] > 40
         assert relayout["yaxis.range"][1] > 50
         assert list(drawn(figure)[0].x) == steps[0].args[0]["x"][0]
+
+    def test_classes_give_the_order_of_the_colours(self):
+        figure = pca_scatter(self.POINTS, self.LABELS, self.HOVER, title="t", classes=["True", "False"])
+        assert [trace.name for trace in drawn(figure)] == ["True", "False"]
+        with pytest.raises(ValueError, match="classes"):
+            pca_scatter(self.POINTS, self.LABELS, self.HOVER, title="t", classes=["True"])
 
     def test_single_picture_has_no_slider(self):
         assert not pca_scatter(self.POINTS, self.LABELS, self.HOVER, title="t").layout.sliders

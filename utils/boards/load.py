@@ -37,6 +37,12 @@ class BoardModel:
     probe_positions: Callable[[np.ndarray], Bool[np.ndarray, "*game pos"]]
     card: str
 
+    @property
+    def summary(self) -> str:
+        """The card without its probe results and learning curve, with headings that fit into a notebook."""
+        told, _, _ = self.card.partition("\n## Linear board probe")
+        return told.replace("\n## ", "\n#### ").replace("# ", "### ", 1)
+
 
 def load_board_model(name: str, *, untrained_seed: int | None = None) -> BoardModel:
     """Load "othello" or "chess", trained here, or a published model from the Hugging Face hub: "othello-gpt-published",

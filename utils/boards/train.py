@@ -63,6 +63,7 @@ class Trainer:
             [parameters[name] for name in sorted(matrices)],
             lr=recipe.muon_lr,
             weight_decay=recipe.weight_decay,
+            threads=recipe.threads,
         )
         self.adam = torch.optim.AdamW(
             [p for name, p in parameters.items() if name not in matrices],

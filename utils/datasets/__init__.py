@@ -3,12 +3,16 @@
 from utils.datasets.cities import load_cities
 from utils.datasets.grammar import ParsedSentence, generate_sentences, gold_edges, tree_depths, tree_distances
 from utils.datasets.mentions import Mention, city_mentions
+from utils.datasets.questions import QUESTION_KINDS, Question, either_or_questions
 from utils.datasets.statements import load_geometry_of_truth, load_statements, statement_sets
 
 __all__ = [
+    "QUESTION_KINDS",
     "Mention",
     "ParsedSentence",
+    "Question",
     "city_mentions",
+    "either_or_questions",
     "generate_sentences",
     "gold_edges",
     "load_cities",

@@ -1,0 +1,54 @@
+"""The probability of a continuation, against one token at a time."""
+
+import pytest
+import torch
+
+from utils.likelihood import continuation_log_probs
+from utils.models import tiny_language_model
+
+BEFORE = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
+AFTER = [[20], [21, 22, 23], [24, 25]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_language_model()
+
+
+def one_by_one(model, before, after):
+    total, so_far = 0.0, list(before)
+    for token in after:
+        total += model(torch.tensor([so_far]))[0, -1].log_softmax(-1)[token].item()
+        so_far.append(token)
+    return total
+
+
+def test_is_the_sum_over_the_continuations_tokens(model):
+    expected = [one_by_one(model, *pair) for pair in zip(BEFORE, AFTER, strict=True)]
+    torch.testing.assert_close(
+        continuation_log_probs(model, BEFORE, AFTER), torch.tensor(expected), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_many_texts_come_back_in_their_order(model):
+    n = 40
+    before, after = [[3 + i % 7] * (1 + i % 5) for i in range(n)], [[30 + i] for i in range(n)]
+    together = continuation_log_probs(model, before, after)
+    alone = torch.cat([continuation_log_probs(model, [b], [a]) for b, a in zip(before, after, strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_hugging_face_model_gives_the_same(model):
+    torch.testing.assert_close(
+        continuation_log_probs(model.original_model, BEFORE, AFTER),
+        continuation_log_probs(model, BEFORE, AFTER),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [([[1]], [], "1 texts before, 0 after"), ([[1], []], [[2], [3]], "text 1"), ([[1]], [[]], "text 0")],
+)
+def test_refuses_what_it_cannot_score(model, before, after, message):
+    with pytest.raises(ValueError, match=message):
+        continuation_log_probs(model, before, after)
