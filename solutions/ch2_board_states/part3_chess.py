@@ -11,7 +11,7 @@
 # * probe for something that is written nowhere in the input, a player's strength, and hold it against a plain count;
 # * take a piece out of the model's mind, and turn its skill up and down, with controls that could have refuted you.
 #
-# Time: 80 minutes with the exercises. The machine needs five to ten minutes on two CPU cores, and 3 GB of memory.
+# Time: 80 minutes with the exercises. The machine needs five to eight minutes on two CPU cores, and 3 GB of memory.
 
 # %%
 from dataclasses import dataclass
@@ -68,7 +68,8 @@ print("ratings of the first three games, white and black:", test.ratings[:3].tol
 # %% [markdown]
 # One game between two `lookahead` players. **Expect** the purple dots (what the model predicts) inside the rings
 # (what is legal): first on the pieces that may move, then, for the piece that did move, on the squares where it may
-# go. Go back to ply 13, too: white is in check there, and the model does not notice.
+# go. Go back to ply 13, too: white is in check there, and the model knows that the king has to do something about
+# it. At ply 18 black is, and the model half overlooks it.
 
 
 # %%
@@ -326,7 +327,7 @@ layer_sweep(
 
 # %% [markdown]
 # One position as the two models' streams have it: the game above, before its thirtieth ply. Blue squares are read
-# wrongly. **Expect** many: late in a game the probe is right on three squares of four, and a chess player would not
+# wrongly. **Expect** many: late in a game the probe is wrong on one square in five, and a chess player would not
 # call that knowing the position.
 
 # %%
@@ -716,9 +717,9 @@ for question in bands[0]:
     print(f"    {question:<35} {min(means):.3f} to {max(means):.3f}")
 
 # %% [markdown]
-# Read the table in this order. *Forbidden to move* has more legal favourites than the edit, so that number, taken
+# Read the table in this order. *Forbidden to move* has as many legal favourites as the edit, so that number, taken
 # alone, would prove nothing: to suppress one token is enough for it. But who merely forbids a piece to move leaves
-# the freed ones where they were, near one in a hundred. With the piece *removed* they get about as much as from a
+# the freed ones where they were, near one in a hundred. With the piece *removed* they get almost as much as from a
 # player who picks among all legal pieces alike. Nobody told the model that a line is open now. And the *wrong kind*
 # does the same as the right one: what counts for this question is that one of mine stands there, and most of the
 # direction says that.
@@ -887,35 +888,34 @@ layer_sweep(
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# On the committed model the favourite piece may move 98 times in 100, and goes to a legal square 97 times; beyond
-# ply 20 it is 97 and 94. A linear probe reads 85 % of the squares and 74 % of the pieces, where an untrained model
+# On the committed model the favourite piece may move 99 times in 100, and goes to a legal square 98 times; beyond
+# ply 20 it is 98 and 96. A linear probe reads 86 % of the squares and 76 % of the pieces, where an untrained model
 # gives 77 % and 60 %. The coordinates of the player to move are better than white and black, by a little. From ply
-# 27 on a probe tells a strong player from a random one with an AUROC of .94 or more; a count of material is nearly
-# as good, and most of what the probe reads may be just that.
+# 27 on a probe tells a strong player from a random one with an AUROC of .97 or more; a count of material reaches .92
+# to .94, so that most of what the probe reads may be just that, but not all.
 #
-# Taking a piece out of the stream (a push of 0.8 norms after two blocks) brings the pieces behind it to life: their
-# share rises from 1 % to 9 %, where forbidding the move, random pushes and the removal of another piece leave it at
-# 1 to 4 %. That the position is *used* is shown by them, not by the legal favourites, which fall behind a model that
-# is merely forbidden to move the piece. The kind of the piece does not matter to this question: a probe's thirteen
-# states are not thirteen independent facts to the model.
+# Taking a piece out of the stream (a push of 0.8 norms after block 2) brings the pieces behind it to life: their
+# share rises from 1 % to 8 %, where forbidding the move, random pushes and the removal of another piece leave it at
+# 1 to 2 %. That the position is *used* is shown by them, not by the legal favourites, which are as many when the
+# model is merely forbidden to move the piece. The kind of the piece does not matter to this question: a probe's
+# thirteen states are not thirteen independent facts to the model.
 #
-# Skill is a hint, not a proof. With the direction added white's lead is 6.5 pawns, without it 4.7, with it
-# subtracted
-# 2.4 to 3.4: an ordered row, and its ends differ by more than their intervals. But five random pushes of the same length
-# end anywhere from 2.7 to 6.9. A direction that *predicts* skill at .94 and more has not been shown to *control* it
-# here. More games and more random directions would decide it.
+# With the skill direction added white's lead grows from 4.9 pawns to 9.5, at a stronger dose to 10.8; with it
+# subtracted it shrinks to about 1. Five random pushes of the same length end between 2.4 and 5.9. So here a
+# direction that *predicts* skill also *controls* how well the model plays. It does not reach the players whom it
+# imitates: `greedy` and `lookahead` lead by 17.1 and 14.5 from the same positions.
 #
-# Not shown: that the model knows positions well. Late in the game one square in four is misread, checks are often
-# overlooked. It is a small model of little training, and what a larger one knows cannot be concluded from it, in
-# either direction.
+# Not shown: that the model knows positions well. Late in the game one square in five is misread, and checks are
+# sometimes overlooked. It is a small model of little training, and what a larger one knows cannot be concluded from
+# it, in either direction.
 #
 # | | published, [Karvonen 2024](https://arxiv.org/abs/2403.15498), 8 layers, human games | here |
 # |---|---|---|
-# | legal moves | 99.6 % | 98 % which piece, 97 % where to |
-# | board probe | 98.0 %, untrained 70.7 % | 85 %, untrained 77 % |
-# | skill probe, two bins | 88.0 % right, untrained 66 % | AUROC .94 at ply 27, untrained .71, material .92 |
-# | legal moves on the edited board | 92.0 %, without the edit 40.5 % | 91 %, without 0 (the favourite is what is removed), forbidden 97 % |
-# | games won after adding skill, from random positions | 16.7 → 43.2 % | lead 4.7 → 6.5 pawns, random pushes 2.7 to 6.9 |
+# | legal moves | 99.6 % | 99 % which piece, 98 % where to |
+# | board probe | 98.0 %, untrained 70.7 % | 86 %, untrained 77 % |
+# | skill probe, two bins | 88.0 % right, untrained 66 % | AUROC .97 at ply 27, untrained .71, material .92 |
+# | legal moves on the edited board | 92.0 %, without the edit 40.5 % | 97 %, without 0 (the favourite is what is removed), forbidden 97 % |
+# | games won after adding skill, from random positions | 16.7 → 43.2 % | lead 4.9 → 9.5 pawns, random pushes 2.4 to 5.9 |
 #
 # **Try it yourself.** Remove the opponent's piece that gives check: does the king stop fleeing? Or fit the skill probe
 # with material balance projected out of the stream. Where there is a network,
