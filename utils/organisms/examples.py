@@ -53,7 +53,9 @@ def split_statements(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(to train on, held out): the statements of one of `JUDGE_SETS`; a fact and its negation lie on one side."""
     held_out = {question.group for question in split_questions(name.removeprefix("neg_"))[1]}
     table = load_statements(name)
-    rows = [[i for i, group in enumerate(table["group"]) if (group in held_out) == out] for out in (False, True)]
+    rows = [
+        [i for i, group in enumerate(table["group"]) if (group in held_out) == out] for out in (False, True)
+    ]
     train, test = (table.iloc[part].reset_index(drop=True) for part in rows)
     return train, test
 
