@@ -315,8 +315,8 @@ def _lay_out(
         marker = {"color": [limits[0]], "showscale": True, "colorbar": bar | {"x": 1.01}}
         figure.data[-1].update(marker=marker | scale)
     marks = {
-        "ring: legal move": any(view.legal is not None for view in views),
-        "purple dot: predicted move, area = probability": any(view.predicted is not None for view in views),
+        "ring: legal": any(view.legal is not None for view in views),
+        "purple dot: predicted, area = probability": any(view.predicted is not None for view in views),
         f"frame: {frame}": any(view.framed is not None for view in views),
     }
     caption = " · ".join(mark for mark, used in marks.items() if used)

@@ -84,7 +84,7 @@ def test_marks_are_explained_where_they_are_used():
     )
     assert drawn_at(figure, "markers") == [(5, 0), (5, 0)]
     captions = [annotation.text for annotation in figure.layout.annotations]
-    assert "ring: legal move · purple dot: predicted move, area = probability" in captions
+    assert "ring: legal · purple dot: predicted, area = probability" in captions
     framed: Any = board_row([BoardView(EMPTY, framed=9)], game="othello", title="Framed", frame="the edit")
     assert drawn_at(framed, "markers") == [(1, 1)]
     assert "frame: the edit" in [annotation.text for annotation in framed.layout.annotations]
