@@ -145,11 +145,11 @@ def which_half(fit: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float
     return MassMeanProbe().fit(torch.cat(fit), places[0]).score(torch.cat(test), places[1])
 
 
-rows = fitted["cities"], tested["cities"]
 for layer in LAYERS[:: max(1, len(LAYERS) // 5)]:
     at = LAYERS.index(layer)
-    raw = which_half(*([half[part, at] for half in acts["cities"]] for part in rows))
-    after = which_half(*(halves("cities", layer, part) for part in rows))
+    places = fitted["cities"], tested["cities"]
+    raw = which_half(*([half[rows, at] for half in acts["cities"]] for rows in places))
+    after = which_half(*(halves("cities", layer, rows) for rows in places))
     print(f"layer {layer:>2}: first or second half? as they are {raw:.2f}, normalised {after:.2f}")
 
 # %% [markdown]
