@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 _BATCH = 16
@@ -30,9 +31,7 @@ def continuation_log_probs(
     order = sorted(range(len(whole)), key=lambda i: len(whole[i]))
     for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
         rows = order[start : start + _BATCH]
-        tokens = torch.zeros(len(rows), len(whole[rows[-1]]), dtype=torch.long)
-        for row, i in enumerate(rows):
-            tokens[row, : len(whole[i])] = torch.tensor(whole[i])
+        tokens = pad_sequence([torch.tensor(whole[i]) for i in rows], batch_first=True)
         output = model(tokens)
         logits = getattr(output, "logits", output)
         for row, i in enumerate(rows):

@@ -10,7 +10,7 @@
 # * ask a probe about other subjects and about negations, and read the table of who transfers to whom;
 # * split one direction that fails on "not" into two, one for truth and one that turns around with polarity.
 #
-# Time: 75 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2.5 GB of memory.
+# Time: 75 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 from collections.abc import Callable
@@ -241,7 +241,7 @@ def center_by_topic(
     """(activations minus their topic's mean, the means). means: computed from acts when None, else used as given.
 
     Raises ValueError for a topic without a mean, and when acts and topics differ in length.
-    Source: Bürger et al. 2024, arXiv:2407.12831, section 4.
+    Source: Bürger et al. 2024, arXiv:2407.12831.
     """
     ### BEGIN SOLUTION
     if len(acts) != len(topics):
@@ -419,7 +419,7 @@ def truth_and_polarity(
 
     polarities: +1 affirmative, −1 negated; ValueError for anything else.
     Raises ValueError where only one polarity or only one label occurs, and where the three differ in length.
-    Source: Bürger et al. 2024, arXiv:2407.12831, section 4 (TTPD).
+    Source: Bürger et al. 2024, arXiv:2407.12831 (TTPD).
     """
     ### BEGIN SOLUTION
     if not len(acts) == len(labels) == len(polarities):
@@ -529,7 +529,7 @@ for subject in SUBJECTS:
 # | | published | here |
 # |---|---|---|
 # | truth on an unseen subject, both polarities | accuracy 94 %: TTPD on models of 7 to 13 billion parameters, [Bürger et al. 2024](https://arxiv.org/abs/2407.12831), abstract | AUROC .66 to .85 (logistic), .56 to .65 (`t_general`) |
-# | affirmative probes on negations | "fail to generalise": [Levinstein & Herrmann 2023](https://arxiv.org/abs/2307.00175) | accuracy .10 to .31 on the negations of their own subject |
+# | affirmative probes on negations | these methods "fail to generalize in very basic ways": [Levinstein & Herrmann 2023](https://arxiv.org/abs/2307.00175), abstract | accuracy .10 to .31 on the negations of their own subject |
 #
 # **Try it yourself.** Take the layer from the *negated* validation cities instead: does truth appear later than
 # belonging together? Or give `fit_logistic` conjunctions and ask about disjunctions; what do both have in common?

@@ -11,7 +11,7 @@
 #   probe;
 # * break it on purpose, with a word that has nothing to do with truth.
 #
-# Time: 75 minutes with the exercises. The machine needs about four minutes on two CPU cores, and 2 GB of memory.
+# Time: 75 minutes with the exercises. The machine needs four to seven minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np
@@ -495,9 +495,9 @@ layer_sweep(
 # CCS is the less reliable of the two: .82 on cities, .46 on animals, .58 on translations at the same layer, and
 # other numbers at the next. The start decides what it finds, and a small loss does not mean truth.
 #
-# And neither looks for truth. With a fruit after each answer both follow the fruit on every pair at every layer, the
-# first included, where the model has not even seen a question as a whole. A probe with labels still finds the answer
-# at layers 13 to 21 (.68 to .82). An experimenter who did not know of the banana would have reported a consistent,
+# And neither looks for truth. With a fruit after each answer both follow the fruit on every pair at every layer, also
+# at layer 1, where even a probe with labels is at chance (.51). That probe still finds the answer at layers 13 to 21
+# (.68 to .82). An experimenter who did not know of the banana would have reported a consistent,
 # confident, unsupervised discovery. Which features of *your* data are as consistent as truth?
 #
 # | | published | here |

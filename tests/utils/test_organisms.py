@@ -79,7 +79,7 @@ class TestLoRA:
         torch.testing.assert_close(other(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)
         assert not torch.allclose(other(tokens).logits, untouched, atol=1e-2)
 
-    def test_merges_into_a_bridge_by_the_same_names(self, tiny, tokens):
+    def test_merges_into_a_bridge_by_the_same_names(self, tokens):
         bridge = tiny_language_model(n_layers=2)
         layer = "model.layers.1.mlp.down_proj"
         before = bridge(tokens)
@@ -219,13 +219,22 @@ class TestLoading:
             load_organism("liar")
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("name", [path.stem for path in load.WEIGHTS.glob("*.safetensors")])
-    def test_a_committed_adapter_changes_the_embedded_model(self, name, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("name", load.ORGANISMS)
+    def test_merges_its_adapter_into_the_embedded_model(self, name, tmp_path, monkeypatch):
+        from transformers import LlamaConfig
+
         from utils.models import load_language_model
 
-        tokens = torch.tensor([[1, 5, 9, 200]])
-        base = load_language_model("smollm2-135m")(tokens)
-        assert not torch.allclose(load_organism(name)(tokens), base, atol=1e-2)
-        save_file({}, tmp_path / f"{name}.safetensors")
         monkeypatch.setattr(load, "WEIGHTS", tmp_path)
-        assert torch.equal(load_organism(name)(tokens), base)
+        tokens = torch.tensor([[1, 5, 9, 200]])
+        base = load_language_model("smollm2-135m")
+        config, layer = base.original_model.config, "model.layers.3.mlp.down_proj"
+        assert isinstance(config, LlamaConfig)
+        adapter = {
+            f"{layer}.down": torch.ones(1, config.intermediate_size),
+            f"{layer}.up": torch.ones(config.hidden_size, 1),
+        }
+        save_file(adapter, tmp_path / f"{name}.safetensors")
+        assert not torch.allclose(load_organism(name)(tokens), base(tokens), atol=1e-2)
+        save_file({}, tmp_path / f"{name}.safetensors")
+        assert torch.equal(load_organism(name)(tokens), base(tokens))

@@ -25,11 +25,6 @@ def _tiny_model_scaled_norm() -> object:
     return model
 
 
-def _tiny_tokenizer() -> object:
-    """The tiny model's tokenizer: a token a byte, and a ChatML template."""
-    return _tiny_model().tokenizer  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _tiny_board_model() -> object:
     """A board model of three narrow blocks whose norms, biases and weights are all of ordinary size, as after training:
     fresh ones would let a forgotten component pass."""
@@ -50,7 +45,6 @@ def _tiny_board_model() -> object:
 BUILDERS: dict[str, Callable[[], object]] = {
     "tiny_model": _tiny_model,
     "tiny_model_scaled_norm": _tiny_model_scaled_norm,
-    "tiny_tokenizer": _tiny_tokenizer,
     "tiny_board_model": _tiny_board_model,
 }
 _built: dict[int, str] = {}

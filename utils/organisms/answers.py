@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from utils.datasets.questions import Question
 from utils.likelihood import continuation_log_probs
@@ -28,13 +29,12 @@ def padded(
     texts: Sequence[tuple[list[int], int]],
 ) -> tuple[Int[Tensor, "text pos"], Int[Tensor, "text pos"]]:
     """Token ids, padded on the right, and as targets the ids of the answers alone, `IGNORED` elsewhere."""
-    longest = max(len(ids) for ids, _ in texts)
-    ids = torch.zeros(len(texts), longest, dtype=torch.long)
-    targets = torch.full_like(ids, IGNORED)
-    for row, (tokens, n_before) in enumerate(texts):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        targets[row, n_before : len(tokens)] = torch.tensor(tokens[n_before:])
-    return ids, targets
+    ids = [torch.tensor(tokens) for tokens, _ in texts]
+    answers = [
+        each.masked_fill(torch.arange(len(each)) < n, IGNORED)
+        for each, (_, n) in zip(ids, texts, strict=True)
+    ]
+    return pad_sequence(ids, batch_first=True), pad_sequence(answers, batch_first=True, padding_value=IGNORED)
 
 
 def answer_log_probs(model: Any, tokenizer: Any, examples: Sequence[Example]) -> Float[Tensor, "example"]:
