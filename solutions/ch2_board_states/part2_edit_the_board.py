@@ -11,7 +11,7 @@
 # * hold an edit against its three yardsticks: no edit, a perfect edit, random directions of the same size;
 # * choose a layer and a strength on some games and report on others.
 #
-# Time: 75 minutes with the exercises. The machine needs about one and a half minutes on two CPU cores, and 2 GB of
+# Time: 75 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of
 # memory.
 
 # %%

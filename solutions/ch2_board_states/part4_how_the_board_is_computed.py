@@ -418,22 +418,28 @@ check(patch_position)
 
 
 # %%
-def swap_one_move(game: np.ndarray, at: int) -> tuple[np.ndarray, list[int]] | None:
-    """The game with another move at `at`, and two next moves: legal only in the game, legal only in the other."""
-    truth = othello.replay(game[None])
-    legal = othello.unpack(truth.legal[0, -1])
-    for square in np.flatnonzero(othello.legal_moves(game[None, :at])[0, -1]).tolist():
-        other = np.concatenate([game[:at], [square], game[at + 1 :]])
-        try:
-            end = othello.replay(other[None])
-        except ValueError:
-            continue  # a later move has become illegal
-        legal_other = othello.unpack(end.legal[0, -1])
-        only_here, only_there = np.flatnonzero(legal & ~legal_other), np.flatnonzero(legal_other & ~legal)
-        same_player = truth.to_move[0, -1] == end.to_move[0, -1]
-        if square != game[at] and len(only_here) and len(only_there) and same_player:
-            return other, [int(only_here[0]), int(only_there[0])]
-    return None
+def with_one_move_swapped(games: np.ndarray, at: np.ndarray) -> dict[int, tuple[np.ndarray, list[int]]]:
+    """game -> it with another move at `at`, and two next moves: legal only in the game, legal only in the other."""
+    truth = othello.replay(games)
+    swaps = [
+        (game, square)
+        for game, place in enumerate(at.tolist())
+        for square in np.flatnonzero(othello.unpack(truth.legal[game, place - 1])).tolist()
+        if square != games[game, place]
+    ]
+    others = games[[game for game, _ in swaps]]
+    for other, (game, square) in zip(others, swaps, strict=True):
+        other[at[game]] = square
+    kept = np.flatnonzero(othello.is_legal(others))
+    ends, found = othello.replay(others[kept]), {}
+    for row, candidate in enumerate(kept):
+        game = swaps[candidate][0]
+        here, there = (othello.unpack(legal) for legal in (truth.legal[game, -1], ends.legal[row, -1]))
+        only = np.flatnonzero(here & ~there), np.flatnonzero(there & ~here)
+        same_player = truth.to_move[game, -1] == ends.to_move[row, -1]
+        if game not in found and len(only[0]) and len(only[1]) and same_player:
+            found[game] = others[candidate], [int(moves[0]) for moves in only]
+    return found
 
 
 # %%
@@ -442,19 +448,17 @@ def preference(answers: list[int]) -> Callable[[Tensor], float]:
 
 
 generator = torch.Generator().manual_seed(0)
-LENGTH, pairs, n_found = 30, [], 0
-for game in train.moves[: sample_size(400, 15), :LENGTH].numpy():
-    at = int(torch.randint(9, 20, (1,), generator=generator))
-    swapped = swap_one_move(game, at)
-    if swapped is None:
-        continue
-    clean, corrupted = (torch.from_numpy(othello.encode(each)) for each in (game, swapped[0]))
-    metric = preference(othello.encode(swapped[1]).tolist())
-    n_found += 1
+LENGTH, pairs = 30, []
+games = train.moves[: sample_size(250, 15), :LENGTH].numpy()
+places = torch.randint(9, 20, (len(games),), generator=generator).numpy()
+swapped = with_one_move_swapped(games, places)
+for game, (other, answers) in swapped.items():
+    clean, corrupted = (torch.from_numpy(othello.encode(each)) for each in (games[game], other))
+    metric = preference(othello.encode(answers).tolist())
     with torch.no_grad():
         if metric(model(clean[None])[0]) > 0 > metric(model(corrupted[None])[0]):
-            pairs.append((clean, corrupted, at, metric))
-print(f"{n_found} pairs, of which the model tells {len(pairs)} apart")
+            pairs.append((clean, corrupted, int(places[game]), metric))
+print(f"{len(swapped)} pairs, of which the model tells {len(pairs)} apart")
 
 # %% [markdown]
 # **Expect**, if the board were put together at the move that changes it and then sent on, the clean result to return
@@ -487,7 +491,7 @@ layer_sweep(
 
 # %% [markdown]
 # Not what one would draw. After the very first block the last position already holds six tenths of what matters, the
-# changed move itself one seventh, and a single position between them next to nothing. No position keeps the board for
+# changed move itself an eighth, and a single position between them next to nothing. No position keeps the board for
 # the others. From the first block on each looks back at *all* moves, takes from every one what it says of its
 # squares, and puts its own board together.
 #

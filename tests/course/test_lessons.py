@@ -1,7 +1,5 @@
 """Every lesson keeps the course's promises: its reference passes, its mistakes do not, its notebooks are current."""
 
-from dataclasses import replace
-
 import pytest
 
 from utils.course.diagnosis import diagnose
@@ -9,13 +7,15 @@ from utils.course.learner import Learner
 from utils.course.lessons import Lesson, all_lessons
 from utils.course.notebooks import cells_too_long, execute, problems
 from utils.course.progress import exercise_minutes
+from utils.course.proofs import failing_seeds, is_proved
 from utils.course.runner import run_exercise
 from utils.course.submissions import read_submission
 from utils.course.terminal import check_lesson, open_learner
 from utils.course.transports import LiveTransport
 
 MISTAKES_AN_EXERCISE = 5
-SEEDS = 200
+# A sample of what `python -m utils.course prove` tries.
+SEEDS = range(1, 11)
 
 LESSONS = all_lessons()
 EXERCISES = [(lesson, exercise) for lesson in LESSONS for exercise in lesson.exercises()]
@@ -39,16 +39,6 @@ def per_exercise(cases):
 def learner_with(lesson: Lesson, exercise: str, role: str, name: str) -> Learner:
     answer = lesson.answers(role, exercise)[name]
     return Learner(LiveTransport({**lesson.reference_namespace(), exercise: answer}))
-
-
-def failing_seeds(exercise, learner: Learner) -> list[tuple[int, list[str]]]:
-    """Seeds under which a check fails. Only what draws from `rng` depends on the seed: the rest is run once."""
-    drawn = replace(exercise, checks=tuple(check for check in exercise.checks if "rng" in check.fixtures))
-    found = [
-        (seed, failures(run_exercise(exercise if seed == 1 else drawn, learner, seed)))
-        for seed in range(1, SEEDS)
-    ]
-    return [(seed, problems) for seed, problems in found if problems]
 
 
 def failures(results) -> list[str]:
@@ -80,15 +70,19 @@ def test_alternative_passes(lesson, exercise, name):
 
 @pytest.mark.slow
 @per_exercise(ANSWERS["alternative"])
-def test_alternative_passes_under_many_seeds(lesson, exercise, name):
-    assert not failing_seeds(exercise, learner_with(lesson, exercise.name, "alternative", name))
+def test_alternative_passes_under_seeds(lesson, exercise, name):
+    assert not failing_seeds(lesson, exercise, name, SEEDS)
 
 
 @pytest.mark.slow
 @per_exercise(EXERCISES)
-def test_reference_passes_under_many_seeds(lesson, exercise):
-    reference = Learner(LiveTransport(lesson.reference_namespace(), lesson.guarded()))
-    assert not failing_seeds(exercise, reference)
+def test_reference_passes_under_seeds(lesson, exercise):
+    assert not failing_seeds(lesson, exercise, None, SEEDS)
+
+
+@per_lesson
+def test_is_proved(lesson):
+    assert is_proved(lesson), f"python -m utils.course prove {lesson.slug}"
 
 
 @pytest.mark.slow

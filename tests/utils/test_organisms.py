@@ -172,7 +172,7 @@ class TestTraining:
             if calls == 3:
                 raise Killed
 
-        handle = killed.register_forward_pre_hook(stop)
+        handle = killed.base_model.register_forward_pre_hook(stop)
         with pytest.raises(Killed):
             train(killed, tokenizer, liar_examples(asked(), 0), RECIPE, checkpoint)
         handle.remove()

@@ -252,3 +252,22 @@ def test_pack_and_unpack():
 def test_bad_input_names_the_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_says_which_games_are_legal():
+    games = othello.random_games(50, seed=3)
+    changed = games.copy()
+    changed[::2, 20] = changed[::2, 0]  # a square that is taken
+    changed[1, 5] = 64
+    expected = np.ones(50, dtype=bool)
+    expected[::2] = expected[1] = False
+    assert othello.is_legal(games).all()
+    assert othello.is_legal(changed).tolist() == expected.tolist()
+    for game, is_legal in zip(changed, expected, strict=True):
+        if is_legal:
+            othello.replay(game[None])
+        else:
+            with pytest.raises(ValueError, match="game 0, move"):
+                othello.replay(game[None])
+    with pytest.raises(ValueError, match="game 0, move 20"):
+        othello.replay(changed)

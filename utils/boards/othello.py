@@ -81,33 +81,18 @@ def replay(games: Int[np.ndarray, "game move"]) -> Positions:
     games: squares played, −1 after a game's end (fewer than 60 columns are fine: the positions of unfinished games).
     Raises ValueError for an illegal move, naming game, move and square.
     """
-    games = np.asarray(games)
-    if games.ndim != 2 or games.dtype.kind not in "iu":
-        raise ValueError(
-            f"games has shape {games.shape} and dtype {games.dtype}; expected integers (game, move)"
-        )
-    n, n_moves = games.shape
-    black, white, legal = (np.empty((n, n_moves), dtype=np.uint64) for _ in range(3))
-    to_move = np.empty((n, n_moves), dtype=np.int8)
-    for start in range(0, n, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        own, other, colour, moves = _start(len(games[part]))
-        for i in range(n_moves):
-            square = games[part, i]
-            move = _bit_of(square)
-            wrong = (square >= 0) & ((move & moves) == 0) | (square < -1) | (square >= N_SQUARES)
-            if wrong.any():
-                game = int(np.flatnonzero(wrong)[0])
-                raise ValueError(
-                    f"game {start + game}, move {i}: square {int(square[game])} is not a legal move"
-                )
-            own, other, colour, moves = _step(own, other, colour, moves, move)
-            is_black = colour == BLACK
-            black[part, i] = np.where(is_black, own, other)
-            white[part, i] = np.where(is_black, other, own)
-            to_move[part, i] = np.where(moves == 0, EMPTY, colour)
-            legal[part, i] = moves
-    return Positions(black, white, to_move, legal)
+    positions, wrong = _replay(games)
+    if len(wrong):
+        game, move = wrong[0]
+        raise ValueError(f"game {game}, move {move}: square {int(games[game][move])} is not a legal move")
+    return positions
+
+
+def is_legal(games: Int[np.ndarray, "game move"]) -> Bool[np.ndarray, "game"]:
+    """Which of some sequences of moves the rules allow from beginning to end; −1 after a game's end."""
+    legal = np.ones(len(games), dtype=bool)
+    legal[[game for game, _ in _replay(games)[1]]] = False
+    return legal
 
 
 def board_states(games: Int[np.ndarray, "game move"]) -> Int8[np.ndarray, "game move 64"]:
@@ -233,6 +218,40 @@ def unpack(bits: UInt64[np.ndarray, "*batch"]) -> Bool[np.ndarray, "*batch 64"]:
     # Not ascontiguousarray, which would make an axis for a single board.
     as_bytes = np.asarray(bits, dtype="<u8", order="C")[..., None].view(np.uint8)
     return np.unpackbits(as_bytes, axis=-1, bitorder="little").view(bool)
+
+
+def _replay(games: Int[np.ndarray, "game move"]) -> tuple[Positions, list[tuple[int, int]]]:
+    """The positions, and (game, move) of the first illegal move of each game, after which the game stands still."""
+    games = np.asarray(games)
+    if games.ndim != 2 or games.dtype.kind not in "iu":
+        raise ValueError(
+            f"games has shape {games.shape} and dtype {games.dtype}; expected integers (game, move)"
+        )
+    n, n_moves = games.shape
+    black, white, legal = (np.empty((n, n_moves), dtype=np.uint64) for _ in range(3))
+    to_move = np.empty((n, n_moves), dtype=np.int8)
+    found: list[tuple[int, int]] = []
+    for start in range(0, n, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        own, other, colour, moves = _start(len(games[part]))
+        stopped = np.zeros(len(own), dtype=bool)
+        for i in range(n_moves):
+            square = games[part, i]
+            move = _bit_of(square)
+            wrong = (square >= 0) & ((move & moves) == 0) | (square < -1) | (square >= N_SQUARES)
+            wrong &= ~stopped
+            if wrong.any():
+                found += [(start + int(game), i) for game in np.flatnonzero(wrong)]
+                stopped |= wrong
+            if stopped.any():
+                move = np.where(stopped, np.uint64(0), move)
+            own, other, colour, moves = _step(own, other, colour, moves, move)
+            is_black = colour == BLACK
+            black[part, i] = np.where(is_black, own, other)
+            white[part, i] = np.where(is_black, other, own)
+            to_move[part, i] = np.where(moves == 0, EMPTY, colour)
+            legal[part, i] = moves
+    return Positions(black, white, to_move, legal), sorted(found)
 
 
 def _play(n: int, rng: np.random.Generator) -> Int8[np.ndarray, "game 60"]:

@@ -1,4 +1,4 @@
-"""The command line: `python -m utils.course build | check | progress | doctor`."""
+"""The command line: `python -m utils.course build | prove | check | progress | doctor`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from utils.course.errors import CourseError
+
+if TYPE_CHECKING:
+    from utils.course.lessons import Lesson
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--force", action="store_true", help="execute even where the source has not changed")
     build.set_defaults(run=_build)
 
+    prove = commands.add_parser("prove", help="try every right answer under 200 seeds, where checks changed")
+    prove.add_argument("lessons", nargs="*", metavar="LESSON", help="lessons or chapters; default: all")
+    prove.add_argument("--force", action="store_true", help="try again what is proved already")
+    prove.set_defaults(run=_prove)
+
     check = commands.add_parser("check", help="run a lesson's checks on a notebook or .py file")
     check.add_argument("lesson", metavar="LESSON", help="ch1_probing_basics/part2_fit_probes, or a chapter")
     check.add_argument(
@@ -69,11 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(options: argparse.Namespace) -> int:
+def _chosen(names: list[str]) -> list[Lesson]:
     from utils.course.lessons import all_lessons, find_lessons
+
+    return [lesson for name in names for lesson in find_lessons(name)] or all_lessons()
+
+
+def _build(options: argparse.Namespace) -> int:
     from utils.course.notebooks import build, problems
 
-    chosen = [lesson for name in options.lessons for lesson in find_lessons(name)] or all_lessons()
+    chosen = _chosen(options.lessons)
     if options.check:
         found = [problem for lesson in chosen for problem in problems(lesson)]
         print("\n".join(found) or f"{len(chosen)} lessons are up to date.")
@@ -83,6 +96,15 @@ def _build(options: argparse.Namespace) -> int:
         run = build(lesson, options.force)
         print("up to date" if run is None else f"{run.seconds:.0f} s, {run.peak_megabytes} MB at most")
     return 0
+
+
+def _prove(options: argparse.Namespace) -> int:
+    from utils.course.proofs import is_proved, prove
+
+    stale = [lesson for lesson in _chosen(options.lessons) if options.force or not is_proved(lesson)]
+    found = [problem for lesson in stale for problem in prove(lesson)]
+    print("\n".join(found) or f"{len(stale)} lessons tried; all are proved.")
+    return 1 if found else 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -1,0 +1,121 @@
+"""The proof that a lesson's checks fail no right answer by chance: the reference and every alternative, many seeds.
+
+It takes minutes a lesson, so it is made when checks or answers change (`python -m utils.course prove`), and a stamp is
+committed. The test suite compares the stamp, and tries a few seeds again.
+"""
+
+import ast
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from utils.course.exercises import Exercise
+from utils.course.learner import Learner
+from utils.course.lessons import Lesson
+from utils.course.runner import run_exercise
+from utils.course.transports import LiveTransport
+from utils.storage import atomic_write
+
+SEEDS = range(1, 201)
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+def failing_seeds(
+    lesson: Lesson, exercise: Exercise, alternative: str | None, seeds: Sequence[int] = SEEDS
+) -> list[str]:
+    """What the checks said against the reference, or against one alternative: a line a seed that a check failed under.
+
+    Only checks that draw from `rng` depend on the seed: the others run once.
+    """
+    namespace = lesson.reference_namespace()
+    if alternative is not None:
+        namespace = {**namespace, exercise.name: lesson.answers("alternative", exercise.name)[alternative]}
+    learner = Learner(LiveTransport(namespace, lesson.guarded() if alternative is None else ()))
+    drawn = replace(exercise, checks=tuple(check for check in exercise.checks if "rng" in check.fixtures))
+    return [
+        f"{exercise.name}, {alternative or 'reference'}, seed {seed}: {result.name}: {result.message}"
+        for seed in seeds
+        for result in run_exercise(exercise if seed == seeds[0] else drawn, learner, seed)
+        if result.outcome != "passed"
+    ]
+
+
+def prove(lesson: Lesson, seeds: Sequence[int] = SEEDS) -> list[str]:
+    """Try every right answer, a process a core. Stamps the lesson and returns [], or returns what failed."""
+    before = fingerprint(lesson)
+    answers = [
+        (exercise.name, alternative)
+        for exercise in lesson.exercises()
+        for alternative in (None, *lesson.answers("alternative", exercise.name))
+    ]
+    problems: list[str] = []
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(answers)), spawn) as pool:
+        jobs = [pool.submit(_failing_seeds, lesson, *answer, seeds) for answer in answers]
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc=lesson.slug, unit="answer"):
+            problems += job.result()
+    if not problems:
+        stamps = _stamps(lesson.root) | {lesson.slug: before}
+        atomic_write(_file(lesson.root), json.dumps(dict(sorted(stamps.items())), indent=1) + "\n")
+    return sorted(problems)
+
+
+def is_proved(lesson: Lesson) -> bool:
+    """Are the checks and the answers still those that were proved?"""
+    return _stamps(lesson.root).get(lesson.slug) == fingerprint(lesson)
+
+
+def fingerprint(lesson: Lesson) -> str:
+    """SHA-256 of the checks, the reference and the alternatives: of code, not of docstrings and comments."""
+    code = [
+        *_code(lesson.checks_file, lambda _: True),
+        *_code(lesson.source, lambda node: isinstance(node, DEFINITIONS)),
+        *_code(lesson.mistakes_file, lambda node: not _is_marked(node, "mistake")),
+    ]
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()
+
+
+def _failing_seeds(lesson: Lesson, exercise: str, alternative: str | None, seeds: Sequence[int]) -> list[str]:
+    return failing_seeds(lesson, lesson.exercise(exercise), alternative, seeds)
+
+
+def _file(root: Path) -> Path:
+    return root / "tests" / "proofs.json"
+
+
+def _stamps(root: Path) -> dict[str, str]:
+    file = _file(root)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _code(path: Path, wanted: Callable[[ast.stmt], bool]) -> Iterator[str]:
+    """The lines of the wanted top-level statements. Lines, because `ast.dump` differs between versions of Python."""
+    source = path.read_text(encoding="utf-8")
+    lines, tree = source.splitlines(), ast.parse(source)
+    prose = {line for node in ast.walk(tree) for line in _docstring_lines(node)}
+    for node in filter(wanted, tree.body):
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        for number in range(first, (node.end_lineno or first) + 1):
+            line = lines[number - 1].rstrip()
+            if number not in prose and line and not line.lstrip().startswith("#"):
+                yield line
+
+
+def _docstring_lines(node: ast.AST) -> range:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        return range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    return range(0)
+
+
+def _is_marked(node: ast.stmt, role: str) -> bool:
+    return any(
+        isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == role
+        for mark in getattr(node, "decorator_list", [])
+    )
