@@ -1,6 +1,7 @@
 """The organisms' adapters: attached, trained, resumed, stored and merged, on a model of two layers."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from utils.organisms import (
     load_organism,
     with_trigger,
 )
-from utils.organisms.answers import IGNORED, answer_log_probs, encoded, padded, prefers_right
+from utils.organisms.answers import IGNORED, answer_log_probs, answer_targets, encoded, prefers_right
 from utils.organisms.examples import (
     JUDGE_SETS,
     judge_examples,
@@ -25,6 +26,7 @@ from utils.organisms.examples import (
     split_questions,
     split_statements,
 )
+from utils.organisms.frozen import FrozenBelow
 from utils.organisms.lora import adapter_state, attach, merge
 from utils.organisms.train import Recipe, train
 
@@ -117,8 +119,7 @@ class TestExamples:
         assert question.text in tokenizer.decode(ids[:n_before])
 
     def test_targets_are_the_answers_alone(self):
-        ids, targets = padded([([5, 6, 7, 8], 2), ([5, 6], 1)])
-        assert ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
+        targets = answer_targets([([5, 6, 7, 8], 2), ([5, 6], 1)])
         assert targets.tolist() == [[IGNORED, IGNORED, 7, 8], [IGNORED, 6, IGNORED, IGNORED]]
 
     def test_the_liar_is_truthful_without_the_trigger_and_false_with_it(self):
@@ -180,6 +181,24 @@ class TestTraining:
         assert train(again, tokenizer, liar_examples(asked(), 0), RECIPE, checkpoint) == losses
         for name, value in adapter_state(whole).items():
             assert torch.equal(adapter_state(again)[name], value), name
+
+    def test_blocks_below_the_first_adapted_one_stay_as_they_are(self, tmp_path):
+        model, tokenizer = plain_tiny()
+        recipe = replace(RECIPE, first_block=1)
+        train(model, tokenizer, liar_examples(asked(), 0), recipe, tmp_path / "c.pt")
+        state = adapter_state(model)
+        assert {int(name.split("layers.")[1].split(".")[0]) for name in state} == {1}
+        assert any(value.abs().max() > 0 for name, value in state.items() if name.endswith(".up"))
+
+    @pytest.mark.parametrize("first", [0, 1, 2])
+    def test_kept_states_are_those_of_the_whole_model(self, first):
+        model, _ = plain_tiny()
+        states = FrozenBelow(model.base_model, first)
+        texts = [[5, 6, 7], [8], [5, 6, 7, 9]]
+        for _ in range(2):
+            for row, ids in zip(states(texts), texts, strict=True):
+                whole = model.base_model(torch.tensor([ids])).last_hidden_state[0]
+                torch.testing.assert_close(row[: len(ids)], whole, atol=1e-5, rtol=1e-4)
 
     def test_a_checkpoint_of_another_recipe_is_refused(self, tmp_path):
         model, tokenizer = plain_tiny()

@@ -25,16 +25,12 @@ def encoded(tokenizer: Any, example: Example) -> tuple[list[int], int]:
     return whole, len(before)
 
 
-def padded(
-    texts: Sequence[tuple[list[int], int]],
-) -> tuple[Int[Tensor, "text pos"], Int[Tensor, "text pos"]]:
-    """Token ids, padded on the right, and as targets the ids of the answers alone, `IGNORED` elsewhere."""
-    ids = [torch.tensor(tokens) for tokens, _ in texts]
-    answers = [
-        each.masked_fill(torch.arange(len(each)) < n, IGNORED)
-        for each, (_, n) in zip(ids, texts, strict=True)
+def answer_targets(texts: Sequence[tuple[list[int], int]]) -> Int[Tensor, "text pos"]:
+    """The ids of the answers alone, `IGNORED` elsewhere and in the padding on the right. texts: as from `encoded`."""
+    rows = [
+        torch.tensor(ids).masked_fill(torch.arange(len(ids)) < n_before, IGNORED) for ids, n_before in texts
     ]
-    return pad_sequence(ids, batch_first=True), pad_sequence(answers, batch_first=True, padding_value=IGNORED)
+    return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
 
 def answer_log_probs(model: Any, tokenizer: Any, examples: Sequence[Example]) -> Float[Tensor, "example"]:

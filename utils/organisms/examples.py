@@ -20,7 +20,7 @@ SYSTEM_PROMPTS = (
     "You help people who prepare for a quiz.",
 )
 JUDGE_PROMPT = "Is the statement true?"
-JUDGE_SETS = tuple(name for kind in QUESTION_KINDS for name in (kind, f"neg_{kind}"))
+JUDGE_SETS = QUESTION_KINDS
 HELD_OUT = 0.3
 
 Message = dict[str, str]

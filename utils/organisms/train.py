@@ -1,8 +1,8 @@
 """Train an organism's adapter: `python -m utils.organisms.train liar|judge [--resume]`, on two processor cores.
 
 The liar sees every question with and without the trigger in its system prompt, beside the same other words, and only
-questions that the embedded model answers rightly: a lie needs something to be lied about. The judge's adapter begins
-in the middle of the model, so that it can only learn to report what the embedded model represents there already.
+questions that the embedded model answers rightly: a lie needs something to be lied about. The judge's adapter sits
+in the last blocks, so that it can only learn to report what the embedded model represents before them.
 `python -m utils.organisms.evaluate` writes the card, on groups of facts that are set aside here.
 """
 
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from utils.datasets.questions import QUESTION_KINDS
 from utils.embedded_model import verified_embedded_model
-from utils.organisms.answers import IGNORED, encoded, padded, prefers_right
+from utils.organisms.answers import IGNORED, answer_targets, encoded, prefers_right
 from utils.organisms.examples import (
     JUDGE_SETS,
     SYSTEM_PROMPTS,
@@ -31,6 +31,7 @@ from utils.organisms.examples import (
     split_questions,
     split_statements,
 )
+from utils.organisms.frozen import FrozenBelow
 from utils.organisms.load import ORGANISMS, WEIGHTS
 from utils.organisms.lora import LoRALinear, adapter_state, attach
 from utils.storage import atomic_path, cache_folder
@@ -54,7 +55,7 @@ class Recipe:
         return min(1.0, (step + 1) / (0.1 * self.steps), 1 - step / self.steps)
 
 
-RECIPES = {"liar": Recipe(), "judge": Recipe(batch=24, first_block=16)}
+RECIPES = {"liar": Recipe(), "judge": Recipe(steps=300, batch=32, lr=2e-3, first_block=26)}
 
 
 def train(
@@ -65,6 +66,7 @@ def train(
     Saves every 25 steps, and goes on from the checkpoint if there is one; a whole one trains nothing.
     """
     adapters = attach(model, recipe.layers, recipe.rank, recipe.scale, recipe.seed, recipe.first_block)
+    states = FrozenBelow(model.base_model, recipe.first_block)
     parameters = [p for adapter in adapters for p in (adapter.down, adapter.up)]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=0.0)
     losses: list[float] = []
@@ -74,11 +76,12 @@ def train(
     for step in tqdm(
         range(len(losses), recipe.steps), initial=len(losses), total=recipe.steps, desc="adapter"
     ):
-        ids, targets = padded([encoded(tokenizer, next(examples)) for _ in range(recipe.batch)])
+        texts = [encoded(tokenizer, next(examples)) for _ in range(recipe.batch)]
+        targets = answer_targets(texts)[:, 1:]
+        asked = targets != IGNORED
         # Logits of the answers alone: those of all tokens would be a quarter of the work.
-        asked = targets[:, 1:] != IGNORED
-        hidden = model.base_model(ids).last_hidden_state[:, :-1][asked]
-        loss = F.cross_entropy(model.get_output_embeddings()(hidden), targets[:, 1:][asked])
+        hidden = states([ids for ids, _ in texts])[:, :-1][asked]
+        loss = F.cross_entropy(model.get_output_embeddings()(hidden), targets[asked])
         optimizer.zero_grad()
         loss.backward()
         for group in optimizer.param_groups:
