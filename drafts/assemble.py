@@ -1,12 +1,17 @@
-"""asm.py N: head+body (drafts) with exercises (from drafts/ch3_truth_and_deception) -> solutions"""
-import re,sys,glob
-n=sys.argv[1]
-ex_file=glob.glob(f'drafts/ex/part{n}_*.py')[0]
-body_file=f'drafts/body/part{n}.py'
-parts=re.split(r'(?m)^# %% \[markdown\]\n# ## Exercise · ',open(ex_file).read())
-ex={p.split('`')[1]:'# %% [markdown]\n# ## Exercise · '+p.rstrip()+'\n\n' for p in parts[1:]}
-new=open(body_file).read()
-for name,text in ex.items():
-    assert f'# @@{name}\n' in new,name
-    new=new.replace(f'# @@{name}\n',text)
-open('solutions/ch3_truth_and_deception/'+ex_file.split('/')[-1],'w').write(new)
+"""python drafts/assemble.py N: the body of part N with its exercises, as a lesson's source in solutions/."""
+
+import re
+import sys
+from pathlib import Path
+
+here = Path(__file__).parent
+number = sys.argv[1]
+(body,) = here.glob(f"part{number}_*_body.py")
+sections = re.split(r"(?m)^# %% \[markdown\]\n# ## Exercise · ", (here / f"part{number}_exercises.py").read_text())
+text = body.read_text()
+for section in sections[1:]:
+    name = section.split("`")[1]
+    text = text.replace(f"# @@{name}\n", f"# %% [markdown]\n# ## Exercise · {section.rstrip()}\n\n")
+target = Path("solutions/ch3_truth_and_deception") / body.name.replace("_body", "")
+target.write_text(text)
+print(target)

@@ -1,11 +1,12 @@
 """Checks of chapter 3, part 3: does the model use it?"""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from utils.course import assert_close, exercise, hidden
+from utils.course import assert_close, exercise, hidden, resources
 
 
 def stream(rng, batch=2, n_positions=5, d_model=4, dtype=torch.float32):
@@ -169,8 +170,10 @@ class TestAddDirectionHook:
         expected = steered(resid, directions[2], 1.0, [0])
         assert_close(three(resid, hook=None), expected, what="first pass of the third hook")
 
-    def test_in_a_model(self, learner, tiny_model, rng):
+    def test_in_a_model(self, learner, rng):
         """a model that generates with a cache says what it says without one, steered at the same tokens each time"""
+        # Not the fixture, which would build the model in the learner's process too.
+        tiny_model: Any = resources.get("tiny_model")
         name, prompt = "blocks.1.hook_out", torch.randint(0, 256, (1, 6), generator=rng)
         direction = new_direction(rng, 32)
         for positions in (None, [2, -1]):
