@@ -53,6 +53,7 @@ def test_has_mistakes_and_an_alternative(lesson, exercise):
     assert lesson.answers("alternative", exercise.name)
 
 
+@pytest.mark.slow
 @per_exercise(ANSWERS["mistake"])
 def test_mistake_is_rejected_and_named(lesson, exercise, name):
     results = run_exercise(exercise, learner_with(lesson, exercise.name, "mistake", name))
