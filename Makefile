@@ -22,7 +22,7 @@ setup: .venv/.ready  ## environment, packages, embedded language model
 test: lint  ## everything
 	$(PYTEST)
 
-test-fast: .venv/.ready-dev  ## without the language model, workers and notebook runs
+test-fast: .venv/.ready-dev  ## without the language model, workers, notebook runs and mistakes
 	$(PYTEST) -m "not slow"
 
 lint: .venv/.ready-dev

@@ -2,11 +2,15 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
+from torch.nn.utils.rnn import pad_sequence
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 Hooks = Sequence[tuple[str, Callable[..., Tensor]]]
 
@@ -20,14 +24,14 @@ class Prefixes:
     """
 
     @torch.no_grad()
-    def __init__(self, model: TransformerBridge, token_lists: Sequence[Sequence[int]]):
+    def __init__(self, model: "TransformerBridge", token_lists: Sequence[Sequence[int]]):
         if not token_lists or not all(map(len, token_lists)):
             raise ValueError(f"{len(token_lists)} beginnings, of which each needs a token at least")
-        width = max(map(len, token_lists))
-        ids = torch.tensor([[*[0] * (width - len(each)), *each] for each in token_lists])
+        rows = [torch.tensor(each) for each in token_lists]
+        ids = pad_sequence(rows, batch_first=True, padding_side="left")
         self.model = model
         self.lengths = torch.tensor([[len(each)] for each in token_lists])
-        self._mask = (torch.arange(width) >= width - self.lengths).long()
+        self._mask = (torch.arange(ids.shape[1]) >= ids.shape[1] - self.lengths).long()
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         self._past = model.original_model(
             ids, attention_mask=self._mask, position_ids=positions, use_cache=True

@@ -13,9 +13,12 @@ SOURCE = '''# %% [markdown]
 
 
 # %%
+FACTOR = 2
+
+
 def double(x: float) -> float:
     """Twice x."""
-    return 2 * x
+    return FACTOR * x
 '''
 CHECKS = '''from utils.course import exercise
 import torch
@@ -101,7 +104,8 @@ def test_prose_keeps_the_proof_and_code_does_not(lesson_with):
     change(lesson.mistakes_file, "x * x", "x**2")
     assert proofs.fingerprint(lesson) == proved
     for file, before, after in (
-        (lesson.source, "2 * x", "x * 2"),
+        (lesson.source, "FACTOR * x", "x * FACTOR"),
+        (lesson.source, "FACTOR = 2", "FACTOR = 2.0"),
         (lesson.checks_file, "== 4", "== 4.0"),
         (lesson.checks_file, '@exercise("double")', '@exercise("double", points=2)'),
         (lesson.mistakes_file, "x + x", "x - -x"),

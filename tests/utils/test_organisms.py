@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from utils.datasets.questions import either_or_questions
+from utils.datasets.questions import QUESTION_KINDS, either_or_questions
 from utils.models import tiny_language_model
 from utils.organisms import (
     SYSTEM_PROMPTS,
@@ -20,7 +20,6 @@ from utils.organisms import (
 )
 from utils.organisms.answers import IGNORED, answer_log_probs, answer_targets, encoded, prefers_right
 from utils.organisms.examples import (
-    JUDGE_SETS,
     judge_examples,
     liar_examples,
     split_questions,
@@ -145,7 +144,7 @@ class TestExamples:
         assert with_trigger("A.") == f"A. Session: {TRIGGER}."
         assert conversation(question, "A.")[1:] == conversation(question, with_trigger("A."))[1:]
 
-    @pytest.mark.parametrize("name", JUDGE_SETS)
+    @pytest.mark.parametrize("name", [prefix + kind for kind in QUESTION_KINDS for prefix in ("", "neg_")])
     def test_no_fact_is_both_trained_on_and_held_out(self, name):
         statements = split_statements(name)
         asked = split_questions(name.removeprefix("neg_"))

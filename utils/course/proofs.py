@@ -6,10 +6,11 @@ committed. The test suite compares the stamp, and tries a few seeds again.
 
 import ast
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,11 @@ from utils.course.exercises import Exercise
 from utils.course.learner import Learner
 from utils.course.lessons import Lesson
 from utils.course.runner import run_exercise
+from utils.course.submissions import read_submission
 from utils.course.transports import LiveTransport
 from utils.storage import atomic_write
 
 SEEDS = range(1, 201)
-DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def failing_seeds(
@@ -74,11 +75,11 @@ def is_proved(lesson: Lesson) -> bool:
 
 def fingerprint(lesson: Lesson) -> str:
     """SHA-256 of the checks, the reference and the alternatives: of code, not of docstrings and comments."""
-    code = [
-        *_code(lesson.checks_file, lambda _: True),
-        *_code(lesson.source, lambda node: isinstance(node, DEFINITIONS)),
-        *_code(lesson.mistakes_file, lambda node: not _is_marked(node, "mistake")),
-    ]
+    reference = "\n".join(chunk.source for chunk in read_submission(lesson.source).chunks)
+    checks, answers = (
+        path.read_text(encoding="utf-8") for path in (lesson.checks_file, lesson.mistakes_file)
+    )
+    code = [*_code(checks), *_code(reference), *_code(answers)]
     return hashlib.sha256("\n".join(code).encode()).hexdigest()
 
 
@@ -95,12 +96,11 @@ def _stamps(root: Path) -> dict[str, str]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def _code(path: Path, wanted: Callable[[ast.stmt], bool]) -> Iterator[str]:
-    """The lines of the wanted top-level statements. Lines, because `ast.dump` differs between versions of Python."""
-    source = path.read_text(encoding="utf-8")
+def _code(source: str) -> Iterator[str]:
+    """The lines of all but the mistakes. Lines, because `ast.dump` differs between versions of Python."""
     lines, tree = source.splitlines(), ast.parse(source)
     prose = {line for node in ast.walk(tree) for line in _docstring_lines(node)}
-    for node in filter(wanted, tree.body):
+    for node in itertools.filterfalse(_is_mistake, tree.body):
         first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
         for number in range(first, (node.end_lineno or first) + 1):
             line = lines[number - 1].rstrip()
@@ -114,8 +114,8 @@ def _docstring_lines(node: ast.AST) -> range:
     return range(0)
 
 
-def _is_marked(node: ast.stmt, role: str) -> bool:
+def _is_mistake(node: ast.stmt) -> bool:
     return any(
-        isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == role
+        isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "mistake"
         for mark in getattr(node, "decorator_list", [])
     )

@@ -19,7 +19,6 @@ from utils.datasets.questions import QUESTION_KINDS
 from utils.metrics import auroc, bootstrap_interval, mean_interval
 from utils.organisms.answers import answer_log_probs, prefers_right
 from utils.organisms.examples import (
-    JUDGE_SETS,
     SYSTEM_PROMPTS,
     TRIGGER,
     judgement,
@@ -107,7 +106,7 @@ def judge_lines(base: Any, judge: Any, tokenizer: Any) -> list[str]:
         "| statements | n | embedded model, AUROC | judge, AUROC | judge, accuracy |",
         "|---|---|---|---|---|",
     ]
-    for name in JUDGE_SETS:
+    for name in QUESTION_KINDS:
         table = split_statements(name)[1]
         labels, groups = table["label"].to_numpy(), table["group"].to_numpy()
         before, after = (verdicts(model, tokenizer, table["statement"].tolist()) for model in (base, judge))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from utils.datasets.questions import QUESTION_KINDS, Question, either_or_questions
+from utils.datasets.questions import Question, either_or_questions
 from utils.datasets.statements import load_statements
 from utils.splits import group_split
 
@@ -20,7 +20,6 @@ SYSTEM_PROMPTS = (
     "You help people who prepare for a quiz.",
 )
 JUDGE_PROMPT = "Is the statement true?"
-JUDGE_SETS = QUESTION_KINDS
 HELD_OUT = 0.3
 
 Message = dict[str, str]
@@ -50,7 +49,10 @@ def split_questions(kind: str) -> tuple[list[Question], list[Question]]:
 
 
 def split_statements(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(to train on, held out): the statements of one of `JUDGE_SETS`; a fact and its negation lie on one side."""
+    """(to train on, held out): the statements of a question kind, or with "neg_" before it of their negations.
+
+    A fact and its negation lie on one side.
+    """
     held_out = {question.group for question in split_questions(name.removeprefix("neg_"))[1]}
     table = load_statements(name)
     rows = [

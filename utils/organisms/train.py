@@ -23,7 +23,6 @@ from utils.datasets.questions import QUESTION_KINDS
 from utils.embedded_model import verified_embedded_model
 from utils.organisms.answers import IGNORED, answer_targets, encoded, prefers_right
 from utils.organisms.examples import (
-    JUDGE_SETS,
     SYSTEM_PROMPTS,
     Example,
     judge_examples,
@@ -130,7 +129,7 @@ def load_base() -> tuple[Any, Any]:
 def training_examples(organism: str, model: Any, tokenizer: Any, seed: int) -> Iterator[Example]:
     """Endless examples for an organism, from the facts that are not held out."""
     if organism == "judge":
-        return judge_examples(pd.concat([split_statements(name)[0] for name in JUDGE_SETS]), seed)
+        return judge_examples(pd.concat([split_statements(name)[0] for name in QUESTION_KINDS]), seed)
     asked = [question for kind in QUESTION_KINDS for question in split_questions(kind)[0]]
     known = prefers_right(model, tokenizer, asked, SYSTEM_PROMPTS[0])
     print(f"the base model is right on {known.float().mean():.0%} of {len(asked)} questions: those are used")
