@@ -14,6 +14,7 @@ from jaxtyping import Float
 from utils.plot_boards import BoardView, board_film, board_row
 from utils.plot_points import pca_scatter, tradeoff, world_map
 from utils.plot_scores import score_histogram
+from utils.plot_steering import continuations, dose_response_curves
 from utils.plot_style import COLOURS, DASHES, INK, dress, floats, plain, require_shape, short
 from utils.plot_text import parse_tree, token_weights
 from utils.validation import ArrayLike
@@ -23,6 +24,8 @@ __all__ = [
     "bars_with_floor",
     "board_film",
     "board_row",
+    "continuations",
+    "dose_response_curves",
     "heatmap",
     "layer_sweep",
     "parse_tree",
