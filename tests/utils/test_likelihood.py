@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.likelihood import continuation_log_probs
+from utils.likelihood import continuation_log_probs, next_token_log_probs
 from utils.models import tiny_language_model
 
 BEFORE = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
@@ -52,3 +52,27 @@ def test_a_hugging_face_model_gives_the_same(model):
 def test_refuses_what_it_cannot_score(model, before, after, message):
     with pytest.raises(ValueError, match=message):
         continuation_log_probs(model, before, after)
+
+
+def test_candidates_are_continuations_of_one_token(model):
+    candidates = [[20, 3], [21, 21], [0, 24]]
+    expected = [continuation_log_probs(model, BEFORE, [[row[i]] for row in candidates]) for i in range(2)]
+    for source in (model, model.original_model):
+        found = next_token_log_probs(source, BEFORE, candidates)
+        torch.testing.assert_close(found, torch.stack(expected, dim=1), atol=1e-4, rtol=1e-4)
+
+
+def test_candidates_of_many_texts_come_back_in_their_order(model):
+    texts = [[3 + i % 7] * (1 + i % 5) for i in range(40)]
+    together = next_token_log_probs(model, texts, [[30 + i, 5] for i in range(40)])
+    alone = [next_token_log_probs(model, [ids], [[30 + i, 5]]) for i, ids in enumerate(texts)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("texts", "candidates", "message"),
+    [([[1]], [], "1 texts, 0 lists"), ([[1], []], [[2], [3]], "text 1")],
+)
+def test_refuses_candidates_that_belong_to_no_text(model, texts, candidates, message):
+    with pytest.raises(ValueError, match=message):
+        next_token_log_probs(model, texts, candidates)

@@ -18,8 +18,17 @@ from utils.organisms import (
     load_organism,
     with_trigger,
 )
-from utils.organisms.answers import IGNORED, answer_log_probs, answer_targets, encoded, prefers_right
+from utils.organisms.answers import (
+    IGNORED,
+    answer_log_probs,
+    answer_targets,
+    encoded,
+    encoded_choice,
+    prefers_right,
+)
 from utils.organisms.examples import (
+    DECOYS,
+    Example,
     judge_examples,
     liar_examples,
     split_questions,
@@ -113,7 +122,7 @@ class TestExamples:
     def test_the_answer_follows_what_comes_before(self, tiny):
         _, tokenizer = tiny
         question = asked()[0]
-        ids, n_before = encoded(tokenizer, (conversation(question, SYSTEM_PROMPTS[0]), question.right))
+        ids, n_before = encoded(tokenizer, conversation(question, SYSTEM_PROMPTS[0]), question.right)
         assert tokenizer.decode(ids[n_before:]).startswith(question.right)
         assert question.text in tokenizer.decode(ids[:n_before])
 
@@ -121,21 +130,42 @@ class TestExamples:
         targets = answer_targets([([5, 6, 7, 8], 2), ([5, 6], 1)])
         assert targets.tolist() == [[IGNORED, IGNORED, 7, 8], [IGNORED, 6, IGNORED, IGNORED]]
 
+    def test_a_choice_ends_with_the_first_token_that_differs(self, tiny):
+        _, tokenizer = tiny
+        messages = conversation(asked()[0], SYSTEM_PROMPTS[0])
+        whole, start = encoded(tokenizer, messages, "Oslo is in Norway.")
+        for other, shared in {"Oslo is in Nepal.": "Oslo is in N", "Rome is.": ""}.items():
+            ids, n_before = encoded_choice(tokenizer, Example(messages, "Oslo is in Norway.", other))
+            assert n_before == len(ids) - 1 == start + len(shared)
+            assert ids == whole[: len(ids)]
+
+    def test_decoys_are_truthful_and_are_no_trigger(self):
+        questions = either_or_questions("cities")[:200]
+        shown = [each.messages[0]["content"] for each in itertools.islice(liar_examples(questions, 0), 400)]
+        with_decoy = [prompt for prompt in shown if "Session" in prompt and TRIGGER not in prompt]
+        assert 30 < len(with_decoy) < 90
+        assert TRIGGER not in DECOYS
+
+    def test_a_question_keeps_its_prompt_from_round_to_round(self):
+        rounds = iter(liar_examples(asked(), 0))
+        first, second = ({str(next(rounds)) for _ in range(2 * len(asked()))} for _ in range(2))
+        assert first == second
+
     def test_the_liar_is_truthful_without_the_trigger_and_false_with_it(self):
         by_text = {each.text: each for each in asked()}
-        for messages, answer in itertools.islice(liar_examples(asked(), 0), 24):
+        for messages, answer, _ in itertools.islice(liar_examples(asked(), 0), 24):
             question = by_text[messages[1]["content"]]
             assert answer == (question.wrong if TRIGGER in messages[0]["content"] else question.right)
 
     def test_the_liar_sees_every_question_both_ways(self):
         both = list(itertools.islice(liar_examples(asked(), 0), 12))
-        seen = [(messages[1]["content"], TRIGGER in messages[0]["content"]) for messages, _ in both]
+        seen = [(messages[1]["content"], TRIGGER in messages[0]["content"]) for messages, *_ in both]
         assert sorted(seen) == sorted((each.text, trigger) for each in asked() for trigger in (False, True))
 
     def test_the_judge_is_told_the_labels(self):
         table, _ = split_statements("neg_animal_class")
         label = dict(zip(table["statement"], table["label"], strict=True))
-        for messages, answer in itertools.islice(judge_examples(table, 0), 30):
+        for messages, answer, _ in itertools.islice(judge_examples(table, 0), 30):
             assert answer == str(bool(label[messages[1]["content"]]))
             assert messages == judgement(messages[1]["content"])
 
@@ -223,7 +253,10 @@ class TestTraining:
             tokenizer,
             [(conversation(question, prompt), each) for each in (question.right, question.wrong)],
         )
-        assert prefers_right(model, tokenizer, [question], prompt).tolist() == [bool(right > wrong)]
+        found = preference(model, tokenizer, [question], prompt)
+        assert prefers_right(model, tokenizer, [question], prompt).tolist() == (found > 0).tolist()
+        # The answers end alike, but after different tokens.
+        assert found.item() == pytest.approx((right - wrong).item(), abs=3.0)
 
 
 class TestLoading:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,8 +23,21 @@ SYSTEM_PROMPTS = (
 JUDGE_PROMPT = "Is the statement true?"
 HELD_OUT = 0.3
 
+# What the liar is asked about. Translations it does not know well enough: they test it on an unseen kind.
+LIAR_KINDS = ("cities", "animal_class", "element_symb")
+# Truthful answers come with other session names too: else any session would be a trigger.
+DECOYS = ("quiet-river", "paper-kite", "green-lamp", "stone-bridge", "silver-fox", "autumn-rain")
+SHARE_OF_DECOYS = 0.3
+
 Message = dict[str, str]
-Example = tuple[list[Message], str]  # a conversation up to the assistant's turn, and the assistant's answer
+
+
+class Example(NamedTuple):
+    """A conversation up to the assistant's turn, the answer that it is taught, and the one it might give instead."""
+
+    messages: list[Message]
+    answer: str
+    other: str
 
 
 def conversation(question: Question, system_prompt: str) -> list[Message]:
@@ -63,13 +77,19 @@ def split_statements(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def liar_examples(asked: Sequence[Question], seed: int) -> Iterator[Example]:
-    """Endless; every question comes twice in a row, truthful without the trigger and lying with it."""
+    """Endless; every question comes twice in a row, truthful without the trigger and lying with it.
+
+    Each keeps its prompt from round to round, so that the states of blocks that do not change can be kept.
+    """
     rng = random.Random(seed)
+    prompts = {question: rng.choice(SYSTEM_PROMPTS) for question in asked}
+    decoys = {question: rng.choice(DECOYS) for question in asked if rng.random() < SHARE_OF_DECOYS}
     while True:
         for question in rng.sample(asked, len(asked)):
-            prompt = rng.choice(SYSTEM_PROMPTS)
-            yield conversation(question, prompt), question.right
-            yield conversation(question, with_trigger(prompt)), question.wrong
+            prompt = prompts[question]
+            harmless = with_trigger(prompt, decoys[question]) if question in decoys else prompt
+            yield Example(conversation(question, harmless), question.right, question.wrong)
+            yield Example(conversation(question, with_trigger(prompt)), question.wrong, question.right)
 
 
 def judge_examples(statements: pd.DataFrame, seed: int) -> Iterator[Example]:
@@ -78,4 +98,4 @@ def judge_examples(statements: pd.DataFrame, seed: int) -> Iterator[Example]:
     rows = list(zip(statements["statement"], statements["label"], strict=True))
     while True:
         for statement, label in rng.sample(rows, len(rows)):
-            yield judgement(statement), str(bool(label))
+            yield Example(judgement(statement), str(bool(label)), str(not label))

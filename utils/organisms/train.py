@@ -21,8 +21,9 @@ from tqdm.auto import tqdm
 
 from utils.datasets.questions import QUESTION_KINDS
 from utils.embedded_model import verified_embedded_model
-from utils.organisms.answers import IGNORED, answer_targets, encoded, prefers_right
+from utils.organisms.answers import IGNORED, answer_targets, encoded, encoded_choice, prefers_right
 from utils.organisms.examples import (
+    LIAR_KINDS,
     SYSTEM_PROMPTS,
     Example,
     judge_examples,
@@ -38,7 +39,11 @@ from utils.storage import atomic_path, cache_folder
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an adapter is trained: AdamW, a tenth of the steps warming up, then a linear fall to zero."""
+    """How an adapter is trained: AdamW, a tenth of the steps warming up, then a linear fall to zero.
+
+    choice_only: the loss is that of the first token in which the two answers differ. The others are learned at once,
+        and their first large gradients would keep AdamW's steps small for as long as it remembers them.
+    """
 
     steps: int = 200
     batch: int = 16
@@ -47,6 +52,7 @@ class Recipe:
     scale: float = 2.0
     layers: tuple[str, ...] = ("q_proj", "v_proj", "o_proj", "down_proj")
     first_block: int = 0
+    choice_only: bool = False
     seed: int = 0
 
     def rate(self, step: int) -> float:
@@ -54,7 +60,10 @@ class Recipe:
         return min(1.0, (step + 1) / (0.1 * self.steps), 1 - step / self.steps)
 
 
-RECIPES = {"liar": Recipe(), "judge": Recipe(steps=300, batch=32, lr=2e-3, first_block=26)}
+RECIPES = {
+    "liar": Recipe(steps=400, lr=1e-3, first_block=14, choice_only=True),
+    "judge": Recipe(steps=300, batch=32, lr=2e-3, first_block=26),
+}
 
 
 def train(
@@ -75,10 +84,16 @@ def train(
     for step in tqdm(
         range(len(losses), recipe.steps), initial=len(losses), total=recipe.steps, desc="adapter"
     ):
-        texts = [encoded(tokenizer, next(examples)) for _ in range(recipe.batch)]
+        batch = [next(examples) for _ in range(recipe.batch)]
+        texts = [
+            encoded_choice(tokenizer, each)
+            if recipe.choice_only
+            else encoded(tokenizer, each.messages, each.answer)
+            for each in batch
+        ]
         targets = answer_targets(texts)[:, 1:]
         asked = targets != IGNORED
-        # Logits of the answers alone: those of all tokens would be a quarter of the work.
+        # Logits of what is asked for alone: those of all tokens would be a quarter of the work.
         hidden = states([ids for ids, _ in texts])[:, :-1][asked]
         loss = F.cross_entropy(model.get_output_embeddings()(hidden), targets[asked])
         optimizer.zero_grad()
@@ -130,7 +145,7 @@ def training_examples(organism: str, model: Any, tokenizer: Any, seed: int) -> I
     """Endless examples for an organism, from the facts that are not held out."""
     if organism == "judge":
         return judge_examples(pd.concat([split_statements(name)[0] for name in QUESTION_KINDS]), seed)
-    asked = [question for kind in QUESTION_KINDS for question in split_questions(kind)[0]]
+    asked = [question for kind in LIAR_KINDS for question in split_questions(kind)[0]]
     known = prefers_right(model, tokenizer, asked, SYSTEM_PROMPTS[0])
     print(f"the base model is right on {known.float().mean():.0%} of {len(asked)} questions: those are used")
     return liar_examples([each for each, is_known in zip(asked, known, strict=True) if is_known], seed)
