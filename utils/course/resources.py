@@ -25,6 +25,20 @@ def _tiny_model_scaled_norm() -> object:
     return model
 
 
+def _tiny_tokenizer() -> object:
+    """The tiny model's tokenizer: a token a byte, and a ChatML template."""
+    return _tiny_model().tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _tiny_tokenizer_other_template() -> object:
+    """The same with a chat template of another form: ChatML written out by hand shows nothing on the first one."""
+    import copy
+
+    tokenizer = copy.deepcopy(_tiny_tokenizer())
+    tokenizer.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"  # pyright: ignore[reportAttributeAccessIssue]
+    return tokenizer
+
+
 def _tiny_board_model() -> object:
     """A board model of three narrow blocks whose norms, biases and weights are all of ordinary size, as after training:
     fresh ones would let a forgotten component pass."""
@@ -45,6 +59,8 @@ def _tiny_board_model() -> object:
 BUILDERS: dict[str, Callable[[], object]] = {
     "tiny_model": _tiny_model,
     "tiny_model_scaled_norm": _tiny_model_scaled_norm,
+    "tiny_tokenizer": _tiny_tokenizer,
+    "tiny_tokenizer_other_template": _tiny_tokenizer_other_template,
     "tiny_board_model": _tiny_board_model,
 }
 _built: dict[int, str] = {}
