@@ -24,6 +24,7 @@ from utils.organisms.answers import (
     answer_targets,
     encoded,
     encoded_choice,
+    preference,
     prefers_right,
 )
 from utils.organisms.examples import (
