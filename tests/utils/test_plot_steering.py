@@ -1,5 +1,7 @@
 """The figures of steering show the numbers and texts that they were given."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ TEXTS = {"-1": ["bad.", "worse."], "0": ["so-so.", "a <b>thing</b>."], "+1": ["g
 
 
 class TestDoseResponseCurves:
-    def figure(self, **changes):
+    def figure(self, **changes) -> Any:
         given = {
             "coefficients": COEFFICIENTS,
             "responses": RESPONSES,
@@ -64,7 +66,7 @@ class TestDoseResponseCurves:
 
 class TestContinuations:
     def test_slider_holds_every_condition(self):
-        figure = continuations(TEXTS, prompts=["A", "B"], title="t", start=1)
+        figure: Any = continuations(TEXTS, prompts=["A", "B"], title="t", start=1)
         (slider,) = figure.layout.sliders
         assert [step.label for step in slider.steps] == list(TEXTS)
         assert slider.active == 1
