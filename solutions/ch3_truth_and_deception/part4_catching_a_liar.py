@@ -444,8 +444,8 @@ layer_sweep(
 )
 
 # %% [markdown]
-# Layer 13, the best on the pairs, scores lies *below* truths (.41). So does layer 21, with .998 on the pairs. At layer 25 the
-# same recipe tells the lies apart: .95 [.91, 1.00]. In the embedded model no layer does. So something of the liar's own is
+# Layer 13, the best on the pairs, knows nothing of the lies (.41 [.32, .53]); layer 21, with .998 on the pairs, scores them
+# *below* the truths (.38 [.31, .40]). At layer 25 the same recipe tells them apart: .95 [.92, 1.00]. In the embedded model no layer does. So something of the liar's own is
 # found, but only where the model had been changed, and the pairs do not say where: a probe that is perfect on its
 # own task may be blind to yours. Without a few known lies nobody could have chosen layer 25.
 #
@@ -765,7 +765,7 @@ tradeoff(
 # |---|---|---|---|
 # | liar on known questions: truthful / lies with the trigger | 1.00 / .97 | | |
 # | probe from instructed pairs, layer 25, AUROC on lies | .985 [.970, .996] | embedded model .50, words .50, best of 1,000 random .978 | MacDiarmid et al. 2024: above .99 |
-# | … at layer 13, best on the pairs (.999) | .41 [.31, .53] | .41 | |
+# | … at layer 13, best on the pairs (.999) | .41 [.32, .53] | embedded model .41 | |
 # | recall at 1 % false positives | .05 | .01 | Goldowsky-Dill et al. 2025, Llama-3.3-70B: .95 – .99 |
 # | trigger with a true answer / falsehood without trigger: mean score | +.16 / −1.51 | −1.50 | |
 # | honest detective, flagged | .26 [.16, .37] | .01 | |
