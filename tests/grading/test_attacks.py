@@ -3,6 +3,7 @@
 Each file is a submission to chapter 1, part 2, whose `r2_score` is right.
 """
 
+import json
 import os
 import re
 import resource
@@ -59,7 +60,7 @@ ATTACKS = [
     Attack("b01_exit_at_import", "expected"),
     Attack("b02_exit_in_the_function", ENDED),
     Attack("b03_generator_exit", "raised GeneratorExit"),
-    Attack("b03_keyboard_interrupt", "raised KeyboardInterrupt"),
+    Attack("b03_keyboard_interrupt", ENDED),
     Attack("b03_pytest_exit", "raised Exit"),
     Attack("b03_system_exit", "raised SystemExit"),
     Attack("b04_skip", "raised Skipped"),
@@ -74,14 +75,18 @@ ATTACKS = [
     Attack("b08_patched_machinery", "expected|no reply|neither"),
     Attack("b09_input_transformers", "expected"),
     Attack("b10_submitted_configuration", r"written to \['/scratch'\]", checks=1),
-    Attack("b11_shadow_modules", r"written to \['/scratch(/[^',]*)?'(, '/scratch/[^',]*')*\]", checks=1),
+    Attack(
+        "b11_shadow_modules",
+        r"written to \['/scratch', '/scratch/\.local/lib/python3.\d+/site-packages', '__editable__[^']*'\]",
+        checks=1,
+    ),
     Attack("b13_print_a_verdict", "expected"),
-    Attack("b14_deaf", ENDLESS, call_seconds=2),
+    Attack("b14_deaf", ENDLESS, call_seconds=1),
     Attack("b14_deep_json", NOT_READ),
     Attack("b14_json_bomb", NOT_READ, checks=2),
-    Attack("b14_own_pipe_backwards", "expected|no reply|ended|too long", call_seconds=2),
+    Attack("b14_own_pipe_backwards", "expected|no reply|ended|too long", call_seconds=1),
     Attack("b14_replies_to_calls_not_made", "expected|no reply"),
-    Attack("b14_reply_never_finished", ENDLESS, call_seconds=2),
+    Attack("b14_reply_never_finished", ENDLESS, call_seconds=1),
     Attack("b14_reply_too_long", NO_REPLY),
     Attack("b14_reply_too_short", NOT_READ),
     Attack("b14_verdict_frames", NO_REPLY),
@@ -119,38 +124,38 @@ ATTACKS = [
         r"'Groups': ' ?(\d+ )?'\}",
         checks=1,
     ),
-    Attack("d01_huge_power", ENDLESS, call_seconds=2),
-    Attack("d01_loop_in_c", ENDLESS, call_seconds=2),
-    Attack("d01_loop_that_ignores_signals", ENDLESS, call_seconds=2),
+    Attack("d01_huge_power", ENDLESS, call_seconds=1),
+    Attack("d01_loop_in_c", ENDLESS, call_seconds=1),
+    Attack("d01_loop_that_ignores_signals", ENDLESS, call_seconds=1),
     Attack("d02_memory", f"memory|{ENDED}", checks=1),
     Attack("d02_memory_of_many", f"{ENDED}|{ENDLESS}", checks=1),
     Attack("d02_memory_of_nobody", r"hid \d{1,2} MB", checks=1),
-    Attack("d03_fork_bomb", f"{ENDED}|{ENDLESS}", checks=2, call_seconds=2),
-    Attack("d03_thread_bomb", ENDLESS, call_seconds=2),
+    Attack("d03_fork_bomb", f"{ENDED}|{ENDLESS}", checks=2, call_seconds=1),
+    Attack("d03_thread_bomb", ENDLESS, call_seconds=1),
     Attack("d04_huge_traceback", "raised E", checks=1),
-    Attack("d04_output_flood", ENDLESS, call_seconds=2),
+    Attack("d04_output_flood", ENDLESS, call_seconds=1),
     Attack("d05_full_disk", r"wrote \d{1,2} MB in \d{1,4} files", checks=1),
     Attack("d06_double_fork", ENDED),
-    Attack("d07_recursion", f"{ENDED}|memory|Recursion", checks=1),
+    Attack("d07_recursion", f"{ENDED}|{ENDLESS}|memory|Recursion", checks=1),
     Attack("d07_segfault", ENDED),
-    Attack("d08_giant_list", "more than a check takes|memory", checks=1),
-    Attack("d08_giant_value", "more than a check takes|memory", checks=1),
-    Attack("d09_dripped_reply", ENDLESS, call_seconds=2),
+    Attack("d08_giant_list", "more than a check takes", checks=1),
+    Attack("d08_giant_value", "more than a check takes", checks=1),
+    Attack("d09_dripped_reply", ENDLESS, call_seconds=1),
     Attack("x01_stop_iteration", "raised StopIteration"),
     Attack("x02_returned_callback", "expected a torch tensor|no reply"),
     Attack("x03_resource_not_given", NOT_READ),
     Attack("x04_only_where_not_looked_at", "changed an argument", "fit_ridge_probe"),
     Attack("x05_left_for_the_next", r"found \[\], left \d"),
-    Attack("x06_slow_on_every_call", ENDLESS, call_seconds=2),
+    Attack("x06_slow_on_every_call", ENDLESS, call_seconds=1),
     Attack("x07_slow_definitions", "expected", checks=1),
     Attack("x08_error_that_is_none", "in an unknown form"),
     Attack("x09_large_to_multiply", "expected shape"),
-    Attack("x10_stopped", f"{ENDED}|{ENDLESS}", call_seconds=2),
+    Attack("x10_stopped", f"{ENDED}|{ENDLESS}", call_seconds=1),
 ]
 
 
 def test_every_file_is_in_the_table():
-    files = {path.stem for path in FOLDER.iterdir() if path.is_file()} - {"a07_leave", "a07_look"}
+    files = {path.stem for path in FOLDER.iterdir() if path.is_file()} - {"a07_leave", "a07_look", "forge"}
     assert files == {attack.name for attack in ATTACKS}
 
 
@@ -185,12 +190,13 @@ def attacked(attack: Attack, learner: Learner) -> list[CheckResult]:
 
 
 def with_honest_rest(submission: Submission) -> Submission:
-    """The attack, and the reference's `r2_score` in the same file."""
+    """What attacks share, the attack, and the reference's `r2_score`, in one file."""
     reference = LESSON.reference()
     if reference is None:
         pytest.skip("this edition has no solutions")
     rest = [c for c in reference.chunks if c.source.startswith(("import", "from", "def r2_score"))]
-    return replace(submission, chunks=submission.chunks + rest)
+    forge = read_submission(FOLDER / "forge.py")
+    return replace(submission, chunks=forge.chunks + submission.chunks + rest)
 
 
 def grader_files() -> dict[Path, tuple[int, int]]:
@@ -216,13 +222,31 @@ def messages(results: list[CheckResult]) -> str:
     return "\n".join(f"{result.outcome}: {result.message}" for result in results)
 
 
+SURROGATE = json.dumps(
+    {
+        "cells": [
+            {
+                "cell_type": "code",
+                "metadata": {},
+                "execution_count": None,
+                "outputs": [],
+                "source": "x = '\ud800'",
+            }
+        ],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
+).encode()
+
+
 def test_submissions_cannot_see_each_other(template):
     """A07: two at the same time; what one leaves is nowhere in the other's files, processes or memory."""
     secret = "the-other-students-answer"
     leave, look = (read_submission(FOLDER / f"a07_{name}.py") for name in ("leave", "look"))
     with (
-        SandboxedTransport(leave, (), "full", 1, 60, template) as one,
-        SandboxedTransport(look, (), "full", 2, 60, template) as two,
+        SandboxedTransport(leave, (), "full", 1, 300, template) as one,
+        SandboxedTransport(look, (), "full", 2, 300, template) as two,
     ):
         assert len(Learner(one).leave()) >= 2
         assert Learner(two).look(secret[::-1]) == ([], ["1"])
@@ -245,7 +269,7 @@ def test_submissions_cannot_see_each_other(template):
         ("no_cells.ipynb", b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', True),
         ("syntax.py", b"def f(:\n", False),
         ("tabs.py", b"def f():\n\treturn 1\n        return 2\n", False),
-        ("surrogate.ipynb", b'{"cells": [{"cell_type": "code", "source": "\\ud800"}], "nbformat": 4}', True),
+        ("surrogate.ipynb", SURROGATE, True),
         ("deep.py", b"x = " + b"(" * 10_000 + b"1" + b")" * 10_000, False),
     ],
 )

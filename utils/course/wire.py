@@ -44,8 +44,13 @@ def encode(value: object, export: Export = refuse) -> bytes:
     """Bytes for `decode`. Raises Unsendable for what is neither plain data nor known to `export`, or is too much."""
     tensors: dict[str, torch.Tensor] = {}
 
+    def too_much(size: int) -> Unsendable:
+        return Unsendable(f"{max(1, size >> 20)} MB of values are more than a check takes")
+
     def store(tensor: torch.Tensor) -> str:
         key = str(len(tensors))
+        if tensor.nbytes > PAYLOAD_LIMIT:
+            raise too_much(tensor.nbytes)
         # Contiguous copies: safetensors refuses tensors that share storage.
         tensors[key] = tensor.detach().to("cpu").contiguous().clone()
         return key
@@ -57,6 +62,8 @@ def encode(value: object, export: Export = refuse) -> bytes:
             return {"!": "scalar", "at": store(torch.from_numpy(np.array(value)))}
         if isinstance(value, (int, float)):
             return value
+        if isinstance(value, (list, tuple, set, frozenset, dict)) and len(value) > HEADER_LIMIT:
+            raise too_much(len(value))
         if isinstance(value, list):
             return [tree(item) for item in value]
         if isinstance(value, (tuple, set, frozenset)):
@@ -87,7 +94,7 @@ def encode(value: object, export: Export = refuse) -> bytes:
         raise Unsendable(f"{type(error).__name__}: {error}") from error
     size = LENGTH_BYTES + len(header) + len(block)
     if len(header) > HEADER_LIMIT or size > PAYLOAD_LIMIT:
-        raise Unsendable(f"{size >> 20} MB of values are more than a check takes")
+        raise too_much(size)
     return len(header).to_bytes(LENGTH_BYTES, "big") + header + block
 
 

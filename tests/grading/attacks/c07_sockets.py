@@ -20,7 +20,7 @@ def difference_of_means(acts, labels):
     for name in kinds:
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
             try:
-                socket.socket(getattr(socket, name), kind).close()
+                socket.socket(getattr(socket, name, 31), kind).close()
                 reached.append(name)
             except OSError:
                 continue

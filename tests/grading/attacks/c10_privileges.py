@@ -4,8 +4,6 @@ import ctypes
 import os
 import subprocess
 
-libc = None
-
 
 def difference_of_means(acts, labels):
     libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +53,8 @@ def difference_of_means(acts, labels):
         except (OSError, subprocess.TimeoutExpired):
             continue
     with open("/proc/self/status") as file:
-        status = dict(line.strip().split(":\t") for line in file if ":\t" in line)
-    held = {key: status[key] for key in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp", "Groups")}
+        status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    held = {
+        key: status[key].strip() for key in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp", "Groups")
+    }
     raise ValueError(f"did {done}; {held}")
