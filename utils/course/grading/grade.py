@@ -64,11 +64,11 @@ class Run:
     force: bool = False
 
 
-def grade(run: Run, transport: TransportFactory | None = None) -> Summary:
+def grade(run: Run, transport: TransportFactory | None = None, pool: Pool | None = None) -> Summary:
     """Grade every submission that has no result yet, or one of another submission, other checks or another seed.
 
     Each result is written when it is there, so that a run that is stopped, however, goes on where it was. Raises
-    CourseError for bad input, and where another run writes to the same folder.
+    CourseError for bad input, and where another run writes to the same folder. `pool`, if given, is used and left open.
     """
     manifest = read_manifest(run.assignment)
     roster = read_roster(run.roster) if run.roster else None
@@ -76,7 +76,8 @@ def grade(run: Run, transport: TransportFactory | None = None) -> Summary:
     keys = Keys(
         "", checks_key(manifest, run.hidden), hashlib.sha256(str(read_seed(seed_file)).encode()).hexdigest()
     )
-    with _alone(run.grades), open_pool(run.jobs, run.scheduler) as pool:
+    opened = contextlib.nullcontext(pool) if pool else open_pool(run.jobs, run.scheduler)
+    with _alone(run.grades), opened as pool:
         planned = pool.submit(blank, str(run.assignment.resolve()), _text(run.hidden))
         collection = collect(run.submissions, run.grades, [each.slug for each in manifest.lessons], roster)
         batch = _Batch(run, manifest, keys, seed_file, _blank_lessons(planned))

@@ -53,7 +53,7 @@ class Summary:
         for title, rows in (
             ("Could not be read", self.unreadable),
             ("To look at", self.flagged),
-            ("Nobody's", self.ignored),
+            ("Left out, because nobody's", self.ignored),
         ):
             lines += [f"{title}:", *(f"  {row}" for row in rows[:SHOWN])] if rows else []
             lines += [f"  and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
