@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from utils.course.diagnosis import diagnose
+from utils.course.errors import CourseError
 from utils.course.exercises import Check, Exercise
 from utils.course.grading.budget import Budget
 from utils.course.grading.extract import Work, works
@@ -111,6 +112,9 @@ def _run(
         return _all_failed(exercise, str(error)), False
     except TimeLimit:
         return _all_failed(exercise, OUT_OF_TIME), False
+    except CourseError:
+        # The sandbox or the course is at fault, not the student.
+        raise
     except Exception as error:
         # Nothing that a student's code returns may stop the other exercises, let alone the other students.
         return _all_failed(exercise, f"the checks could not be run on it ({type(error).__name__})"), False
