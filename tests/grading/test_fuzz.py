@@ -4,6 +4,7 @@ import json
 import random
 from pathlib import Path
 
+import pytest
 from classroom import LIGHT, HerePool, assignment, live, notebook, zipped
 
 from utils.course.grading.grade import Run, grade
@@ -117,6 +118,7 @@ MAKERS = (
 )
 
 
+@pytest.mark.slow
 def test_a_thousand_malformed_submissions(tmp_path):
     draw = random.Random(0)
     source = tmp_path / "class"
