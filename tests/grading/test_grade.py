@@ -17,6 +17,7 @@ from utils.course.grading.grade import Run, grade
 from utils.course.grading.manifest import Limits, read_manifest, write_manifest
 from utils.course.grading.pools import LocalPool
 from utils.course.grading.results import read_results
+from utils.course.grading.sandbox import problem_with
 from utils.course.lessons import Lesson
 
 CLASS = {
@@ -263,6 +264,44 @@ def test_bad_input_is_one_line(homework, submissions, monkeypatch, capsys, argum
     assert captured.out == ""
     assert says in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["full", "none"])
+def test_in_processes_of_their_own(tmp_path, level):
+    """As an instructor runs it: grading processes, and students' code in workers of its own."""
+    if problem := problem_with(level):
+        pytest.skip(f"no sandbox of level {level}: {problem}")
+    names = ("group_split", "auroc", "bootstrap_interval", "control_labels", "selectivity")
+    homework = assignment(tmp_path / "hw", names, limits=Limits(call_seconds=5.0))
+    reference = Lesson(LIGHT).source.read_text(encoding="utf-8")
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "ada.py").write_text(reference)
+    (tmp_path / "class" / "bob.py").write_text(
+        reference
+        + "\nimport os\n"
+        + "\ndef group_split(*args, **kwargs):\n    while True: pass\n"
+        + "\ndef bootstrap_interval(*args, **kwargs):\n    os._exit(0)\n"
+        + "\ndef control_labels(*args, **kwargs):\n    raise SystemExit\n"
+    )
+    (tmp_path / "class" / "carl.py").write_text(WRONG_AUROC)
+    grades = tmp_path / "grades"
+    arguments = [str(tmp_path / "class"), "--assignment", str(homework), "--out", str(grades)]
+    assert main(["grade", *arguments, "--jobs", "2", "--sandbox", level]) == 0
+    found = {each.student: each for each in read_results(grades)}
+    assert {each.sandbox for each in found.values()} == {level}
+    assert found["ada"].score == found["ada"].points == 7
+    earned = {each.name: each.earned for each in found["bob"].exercises}
+    assert earned == {
+        "group_split": 0,
+        "auroc": 1,
+        "bootstrap_interval": 0,
+        "control_labels": 0,
+        "selectivity": 1,
+    }
+    mistake = found["carl"].exercises[1].mistake
+    assert mistake is not None
+    assert {check.outcome for check in found["carl"].exercises[0].checks} == {"missing"}
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ from utils.storage import atomic_write
 
 if TYPE_CHECKING:
     from utils.course.grading.marking import TransportFactory
+    from utils.course.grading.sandbox import SandboxLevel
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "transformer-lens")
 
@@ -59,7 +60,7 @@ class Run:
     scheduler: str | None = None
     seed_file: Path | None = None
     hidden: Path | None = None
-    sandbox: str = "full"
+    sandbox: SandboxLevel = "full"
     roster: Path | None = None
     force: bool = False
 

@@ -17,14 +17,15 @@ from utils.course.grading.extract import Work, works
 from utils.course.grading.manifest import Limits, read_manifest, read_seed
 from utils.course.grading.plan import PlannedLesson, blank_outcome, blank_results, plan
 from utils.course.grading.results import CheckOutcome, ExerciseResult, LessonResult, Mistake
+from utils.course.grading.sandbox import SandboxLevel, require
 from utils.course.grading.tasks import CHECK_SECONDS, DIAGNOSIS_SECONDS, Job
+from utils.course.grading.transport import SandboxedTransport
 from utils.course.learner import Learner, Transport, UnreadableAnswer, WorkerDied
 from utils.course.lessons import Lesson
 from utils.course.runner import ENDLESS, CheckResult, Recording, run_exercise
 from utils.course.submissions import Submission
 from utils.course.text import readable
 from utils.course.timelimit import TimeLimit, limited
-from utils.course.transports import ProcessTransport
 
 NOTES, NOTE_LENGTH = 20, 300
 OUT_OF_TIME = "not run to its end: the time for this exercise was used up"
@@ -34,30 +35,25 @@ class TransportFactory(Protocol):
     """Opens a way to a submission's code. `slot` tells apart what runs at the same time on one machine."""
 
     def __call__(
-        self, submission: Submission, guarded: Sequence[str], slot: int, sandbox: str, call_seconds: float
+        self,
+        submission: Submission,
+        guarded: Sequence[str],
+        level: SandboxLevel,
+        slot: int,
+        call_seconds: float | None = None,
     ) -> AbstractContextManager[Transport]: ...
 
 
-def require_sandbox(level: str) -> None:
-    """Raises CourseError, with the remedy, where this machine does not have the sandbox of that level."""
-    if level != "none":
-        raise CourseError(f"no sandbox of the level {level!r} yet: type --sandbox none")
+def blank_lessons(assignment: Path, hidden: Path | None, level: SandboxLevel) -> list[dict]:
+    """The lessons of a student who handed in nothing.
 
-
-def open_transport(
-    submission: Submission, guarded: Sequence[str], slot: int, sandbox: str, call_seconds: float
-) -> AbstractContextManager[Transport]:
-    """The sandbox of that level; "none" is a process of its own that may do what the grader may."""
-    require_sandbox(sandbox)
-    return ProcessTransport(submission, guarded, call_seconds)
-
-
-def blank_lessons(assignment: Path, hidden: Path | None) -> list[dict]:
-    """The lessons of a student who handed in nothing. Raises CourseError where the manifest does not fit the checks."""
+    Raises CourseError where the manifest does not fit the checks, or where this machine has no sandbox of the level.
+    """
+    require(level)
     return [asdict(result) for result in blank_results(read_manifest(assignment), hidden)]
 
 
-def mark_job(job: Job, slot: int, transport: TransportFactory = open_transport) -> list[dict]:
+def mark_job(job: Job, slot: int, transport: TransportFactory = SandboxedTransport) -> list[dict]:
     """Grade one student's files: the lessons that something was handed in for, as plain data, without points."""
     manifest = read_manifest(Path(job.assignment))
     seed = read_seed(Path(job.seed_file))
@@ -66,7 +62,7 @@ def mark_job(job: Job, slot: int, transport: TransportFactory = open_transport) 
 
     def open_for(lesson: PlannedLesson, submission: Submission) -> AbstractContextManager[Transport]:
         guarded, seconds = lesson.lesson.guarded(), manifest.limits.call_seconds
-        return transport(submission, guarded, slot, job.sandbox, seconds)
+        return transport(submission, guarded, job.sandbox, slot, seconds)
 
     results = [
         _lesson_result(lesson, found[lesson.lesson.slug], seed, manifest.limits, open_for)
@@ -112,7 +108,9 @@ def _run(
     deadline = limits.exercise_seconds + CHECK_SECONDS
     start = time.monotonic()
     try:
-        results = limited(deadline, lambda: run_exercise(exercise, Learner(budget), seed))
+        results = limited(
+            deadline, lambda: run_exercise(exercise, Learner(budget, strict=True), seed, CHECK_SECONDS)
+        )
     except (WorkerDied, UnreadableAnswer) as error:
         return _all_failed(exercise, str(error)), False
     except TimeLimit:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from utils.course.grading.marking import TransportFactory
+    from utils.course.grading.sandbox import SandboxLevel
 
 DIAGNOSIS_SECONDS = 30.0
 # For one exercise, beyond the student's own time: what the checks themselves may take, and the start of a worker.
@@ -25,25 +26,24 @@ class Job:
     assignment: str
     seed_file: str
     hidden: str | None
-    sandbox: str
+    sandbox: SandboxLevel
 
 
 # The threads of a process (a Dask worker's) share its checks, its models and torch's settings.
 _one_at_a_time = threading.Lock()
 
 
-def blank(assignment: str, hidden: str | None, sandbox: str) -> list[dict]:
-    """See `marking.blank_lessons`. Raises CourseError where the sandbox is not to be had, before anything is graded."""
+def blank(assignment: str, hidden: str | None, sandbox: SandboxLevel) -> list[dict]:
+    """See `marking.blank_lessons`."""
     with _one_at_a_time:
-        from utils.course.grading.marking import blank_lessons, require_sandbox
+        from utils.course.grading.marking import blank_lessons
 
-        require_sandbox(sandbox)
-        return blank_lessons(Path(assignment), Path(hidden) if hidden else None)
+        return blank_lessons(Path(assignment), Path(hidden) if hidden else None, sandbox)
 
 
 def mark(job: Job, slot: int, transport: TransportFactory | None = None) -> list[dict]:
     """See `marking.mark_job`."""
     with _one_at_a_time:
-        from utils.course.grading.marking import mark_job, open_transport
+        from utils.course.grading.marking import SandboxedTransport, mark_job
 
-        return mark_job(job, slot, transport or open_transport)
+        return mark_job(job, slot, transport or SandboxedTransport)

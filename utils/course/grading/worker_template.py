@@ -31,7 +31,7 @@ class WorkerTemplate:
     """
 
     def __init__(self, level: sandbox.SandboxLevel, preload: Sequence[str] = PRELOADED):
-        self.level = level
+        self.level: sandbox.SandboxLevel = level
         self._preload = list(preload)
         self._lock = threading.RLock()
         self._process: subprocess.Popen | None = None
