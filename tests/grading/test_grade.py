@@ -148,7 +148,9 @@ def test_points_lateness_and_hand_given_points_need_no_grading(homework, submiss
         "dora": 0,
     }
     assert all(each.late and each.points == 7.5 for each in found.values())
-    assert found["bob"].overridden["auroc"].reason == "oral exam"
+    overridden = found["bob"].overridden
+    assert overridden is not None
+    assert overridden["auroc"].reason == "oral exam"
     overrides.unlink()
     assert run(homework, submissions)[0]["bob"].score == 0
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from utils.course.errors import CourseError
-from utils.course.grading.results import CheckOutcome, ExerciseResult, Keys, LessonResult, Result
+from utils.course.grading.results import CheckOutcome, ExerciseResult, Keys, LessonResult, Outcome, Result
 from utils.course.grading.score import GivenPoints, read_overrides, scored
 
 PASSED, FAILED = CheckOutcome("test_a", "a", "passed"), CheckOutcome("test_a", "a", "failed", "no")
@@ -38,7 +38,7 @@ def result(*exercises: ExerciseResult) -> Result:
     return Result("ada", "hw", "", "none", keys, False, (), 0.0, 0.0, 0.0, None, (lesson,))
 
 
-def exercise(name: str, *outcomes: str) -> ExerciseResult:
+def exercise(name: str, *outcomes: Outcome) -> ExerciseResult:
     checks = tuple(CheckOutcome(f"test_{c}", c, outcome) for c, outcome in zip("abc", outcomes, strict=False))
     return ExerciseResult(name, 100.0, 100.0, checks, seconds=1.5)
 
