@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from utils.course import resources
 from utils.course.exercises import Check, Exercise
 from utils.course.learner import Call, Learner, MissingFunction, UnreadableAnswer, WorkerDied
+from utils.course.text import readable
 from utils.course.timelimit import TimeLimit
 
 Outcome = Literal["passed", "failed", "error", "missing"]
@@ -67,11 +68,6 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-def readable(text: str) -> str:
-    """The text with what a terminal would obey, or could not print, escaped."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def seeded_generator(exercise: str, check: str, seed: int) -> torch.Generator:
