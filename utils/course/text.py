@@ -8,6 +8,8 @@ EMPHASIS = re.compile(r"(?<![\w*])\*(\w(?:[^*]*\w)?)\*(?![\w*])")
 
 def readable(text: str) -> str:
     """The text with what a terminal would obey, or could not print, escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 

@@ -30,9 +30,7 @@ class ExerciseView:
 
     @property
     def headline(self) -> str:
-        """Counts the hidden checks too: it never says "all" while one of them fails."""
-        good, total = checks_passed(self.result), len(self.result.checks)
-        return f"all {total} checks passed" if self.result.passed else f"{good} of {total} checks passed"
+        return headline(self.result)
 
     @property
     def lines(self) -> list[Line]:
@@ -53,6 +51,12 @@ class LessonView:
     @property
     def exercises(self) -> list[ExerciseView]:
         return [ExerciseView(exercise) for exercise in self.result.exercises]
+
+
+def headline(exercise: ExerciseResult) -> str:
+    """How many checks passed. Counts the hidden ones too: it never says "all" while one of them fails."""
+    good, total = checks_passed(exercise), len(exercise.checks)
+    return f"all {total} checks passed" if exercise.passed else f"{good} of {total} checks passed"
 
 
 def further_checks(exercise: ExerciseResult) -> list[Line]:
