@@ -1,4 +1,4 @@
-"""The command line: `python -m utils.course build | prove | check | progress | doctor`."""
+"""The command line: `python -m utils.course build | prove | check | progress | doctor | assign | grade`."""
 
 from __future__ import annotations
 
@@ -78,8 +78,10 @@ def _parser() -> argparse.ArgumentParser:
 
     # An assigned edition has no instructor's side.
     if importlib.util.find_spec("utils.course.grading") is not None:
+        from utils.course.grading.commands import add_commands
         from utils.course.grading.report_commands import add_report_commands
 
+        add_commands(commands)
         add_report_commands(commands)
     return parser
 

@@ -23,6 +23,7 @@ from utils.course.errors import CourseError
 from utils.course.timelimit import limited
 
 SIZE_LIMIT = 50 << 20
+CELL_LIMIT = 10_000
 # Importing torch and transformer_lens takes ten seconds, on a busy machine several times that.
 DEFINITION_SECONDS = 60.0
 MAGIC = re.compile(r"\s*([%!?]|[\w.]+\?{1,2}\s*$|[\w, ]+=\s*[%!])")
@@ -103,16 +104,24 @@ def read_submission(path: Path) -> Submission:
             raise UnreadableSubmission(f"{path} is not a file")
         if size > SIZE_LIMIT:
             raise UnreadableSubmission(f"{path.name} is larger than {SIZE_LIMIT >> 20} MB")
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise UnreadableSubmission(f"{path}: {error.strerror or error}") from error
+    return parse_submission(path.name, content)
+
+
+def parse_submission(name: str, content: bytes) -> Submission:
+    """The definitions in what a .ipynb or .py file of that name holds. Raises UnreadableSubmission."""
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableSubmission(f"{path.name} is not UTF-8 text: save it again as UTF-8") from error
-    if path.suffix == ".ipynb":
-        return _from_notebook(path.name, text)
-    if path.suffix == ".py":
-        return _from_python(path.name, text)
-    raise UnreadableSubmission(f"{path.name}: expected a notebook (.ipynb) or a Python file (.py)")
+        raise UnreadableSubmission(f"{name} is not UTF-8 text: save it again as UTF-8") from error
+    suffix = Path(name).suffix.lower()
+    if suffix == ".ipynb":
+        return _from_notebook(name, text)
+    if suffix == ".py":
+        return _from_python(name, text)
+    raise UnreadableSubmission(f"{name}: expected a notebook (.ipynb) or a Python file (.py)")
 
 
 def _from_python(name: str, text: str) -> Submission:
@@ -123,15 +132,10 @@ def _from_python(name: str, text: str) -> Submission:
 
 
 def _from_notebook(name: str, text: str) -> Submission:
-    # Half of what importing the course would cost, and most checks read no notebook.
-    import nbformat
-
     try:
-        notebook = nbformat.reads(text, as_version=4)
-        cells = [(str(cell.cell_type), str(cell.source)) for cell in notebook.cells]
-    except Exception as error:
-        reason = "it is not JSON" if _not_json(text) else f"{type(error).__name__}"
-        raise UnreadableSubmission(f"{name} is not a notebook: {reason}") from error
+        cells = notebook_cells(text)
+    except ValueError as error:
+        raise UnreadableSubmission(f"{name} is not a notebook: {error}") from error
     submission = Submission(name, [])
     number = 0
     for kind, source in cells:
@@ -150,12 +154,35 @@ def _from_notebook(name: str, text: str) -> Submission:
     return submission
 
 
-def _not_json(text: str) -> bool:
+def notebook_cells(text: str) -> list[tuple[str, str]]:
+    """The kind ("code", "markdown", …) and the source of every cell. Raises ValueError where it is no notebook.
+
+    Of the current format only these two are read, and nothing is validated: a stranger's file may be anything.
+    """
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return True
-    return False
+        notebook = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is not JSON") from error
+    try:
+        if int(notebook["nbformat"]) < 4:
+            notebook = _converted(notebook)
+        cells = notebook["cells"]
+        if len(cells) > CELL_LIMIT:
+            raise ValueError(f"{len(cells)} cells are more than {CELL_LIMIT}")
+        return [(str(cell["cell_type"]), "".join(cell["source"])) for cell in cells]
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _converted(notebook: dict) -> dict:
+    """A notebook of an older format in the current one."""
+    # Half of what importing the course would cost, and few notebooks are that old.
+    import nbformat
+
+    try:
+        return nbformat.convert(nbformat.from_dict(notebook), 4)
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def without_magics(source: str, place: str, notes: list[str]) -> str:
