@@ -1,4 +1,4 @@
-"""The command line: `python -m utils.course build | prove | check | progress | doctor | assign | grade`."""
+"""The command line: `python -m utils.course COMMAND`, for learners, instructors and authors; --help lists them."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ from utils.course.grading.results import Result
 from utils.course.grading.spreadsheet import safe_cell
 
 IDENTIFIERS = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
+# "lovelaceada_12345": a student as Canvas names a download. The number is their ID, and the name has to fit as well.
+DOWNLOADED = re.compile(r"(?P<name>[^_]+)_(?P<user>\d+)")
 # Columns that Canvas computes itself; older versions look for them at the end of a row, so a new one goes before them.
 TOTALS = re.compile(r"(Current|Final|Override) (Score|Points|Grade|Status)")
 
@@ -50,7 +52,6 @@ def fill_gradebook(
     Raises CourseError where the file is no export of Canvas's gradebook, or has two columns of that name.
     """
     rows, delimiter = _read(gradebook)
-    header = rows[0]
     points = max(result.points for result in grades.results)
     at, notes = _column(gradebook, rows, column or grades.assignment, points)
     by_identifier = _rows_by_identifier(rows)
@@ -59,6 +60,7 @@ def fill_gradebook(
     for result in grades.results:
         names = [result.student, *(aliases or {}).get(result.student, ())]
         places = {place for name in names for place in by_identifier.get(_key(name), ())}
+        places |= _downloaded(result.student, rows)
         if len(places) == 1:
             matched[places.pop()].append(result)
         else:
@@ -73,8 +75,9 @@ def fill_gradebook(
     students = {place for places in by_identifier.values() for place in places}
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows([_safe(cell, name) for cell, name in zip(row, header, strict=True)] for row in rows[1:])
+    writer.writerow(rows[0])
+    for row in rows[1:]:
+        writer.writerow(_safe(cell, name) for cell, name in zip(row, rows[0], strict=True))
     return Filled(
         text=text.getvalue(),
         count=count,
@@ -141,6 +144,22 @@ def _rows_by_identifier(rows: list[list[str]]) -> dict[str, set[int]]:
             if row[column].strip():
                 found[_key(row[column])].add(place)
     return found
+
+
+def _downloaded(student: str, rows: list[list[str]]) -> set[int]:
+    found, header = DOWNLOADED.fullmatch(student), [name.strip() for name in rows[0]]
+    if found is None or "ID" not in header:
+        return set()
+    user, name = header.index("ID"), header.index("Student")
+    return {
+        place
+        for place, row in enumerate(rows[1:], start=1)
+        if row[user].strip() == found["user"] and _letters(row[name]) == _letters(found["name"])
+    }
+
+
+def _letters(name: str) -> str:
+    return "".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 def _key(identifier: str) -> str:

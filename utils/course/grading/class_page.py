@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from utils.course.grading.grades import Grades, page_name
-from utils.course.grading.pages import render
-from utils.course.grading.results import ExerciseResult, LessonResult, Result
-from utils.course.grading.summary import (
+from utils.course.grading.class_summary import (
     ExerciseSummary,
     State,
     checks_passed,
@@ -18,6 +15,9 @@ from utils.course.grading.summary import (
     state_of,
     summarise,
 )
+from utils.course.grading.grades import Grades, page_name
+from utils.course.grading.pages import render
+from utils.course.grading.results import ExerciseResult, LessonResult, Result
 
 BINS = 10
 MARKS: Mapping[State, str] = {

@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from utils.course.grading.class_summary import state_of
 from utils.course.grading.grades import Grades
 from utils.course.grading.results import ExerciseResult, Result, safe_name
-from utils.course.grading.summary import state_of
 from utils.course.text import readable
 from utils.storage import atomic_path
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from utils.course.errors import CourseError
 from utils.course.grading.canvas import Filled, fill_gradebook
 from utils.course.grading.class_page import class_page
+from utils.course.grading.class_summary import summarise
 from utils.course.grading.gradebook import write_gradebook
 from utils.course.grading.grades import Grades, load_grades, page_name
 from utils.course.grading.gradescope import gradescope_files
@@ -19,7 +20,6 @@ from utils.course.grading.junit import junit_xml
 from utils.course.grading.pages import percent
 from utils.course.grading.spreadsheet import class_csv
 from utils.course.grading.student_page import student_page
-from utils.course.grading.summary import summarise
 from utils.course.text import readable
 from utils.storage import atomic_write
 
@@ -105,7 +105,9 @@ def _remarks(filled: Filled) -> Iterable[str]:
     ):
         if names:
             more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-            yield f"  {what}: {'; '.join(names[:LISTED])}{more}"
+            # One line, whatever line breaks a name holds.
+            shown = "; ".join(" ".join(name.split()) for name in names[:LISTED])
+            yield f"  {what}: {shown}{more}"
 
 
 def _aliases(roster: Path | None) -> Mapping[str, Sequence[str]]:

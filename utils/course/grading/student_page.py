@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from utils.course.grading.class_summary import checks_passed
 from utils.course.grading.pages import number, render
 from utils.course.grading.results import ExerciseResult, LessonResult, Result
-from utils.course.grading.summary import checks_passed
 
 
 @dataclass(frozen=True)
