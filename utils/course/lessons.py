@@ -58,7 +58,7 @@ class Lesson:
 
     def exercises(self) -> list[Exercise]:
         """In the order of the lesson."""
-        return exercises_in(_module(self.checks_file))
+        return exercises_in_file(self.checks_file)
 
     def exercise(self, name: str) -> Exercise:
         """Raises LessonError, with the nearest name, where the lesson has no such exercise."""
@@ -84,6 +84,11 @@ class Lesson:
         return (
             _reference_namespace_as_of(self, self.source.stat().st_mtime_ns) if self.source.exists() else {}
         )
+
+
+def exercises_in_file(path: Path) -> list[Exercise]:
+    """The exercises of a file of checks. Raises LessonError where there is none."""
+    return exercises_in(_module(path))
 
 
 def all_lessons(root: Path = ROOT) -> list[Lesson]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Any
+
+from utils.course.errors import CourseError
 
 
 def add_commands(commands: Any) -> None:
@@ -18,6 +22,29 @@ def add_commands(commands: Any) -> None:
     assign.add_argument("--due", metavar="DATE", help="2030-01-31 or 2030-01-31T18:00; late work is marked")
     assign.add_argument("--edition", choices=("graded", "self-study"), default="graded")
     assign.set_defaults(run=_assign)
+
+    grade = commands.add_parser("grade", help="grade what students handed in")
+    grade.add_argument(
+        "submissions", type=Path, metavar="SUBMISSIONS", help="a folder, a zip, an LMS download"
+    )
+    grade.add_argument("--assignment", type=Path, required=True, metavar="DIR", help="what `assign` wrote")
+    grade.add_argument(
+        "--out", type=Path, required=True, metavar="GRADES", help="results; a second run goes on"
+    )
+    grade.add_argument(
+        "--jobs", type=int, default=_cores(), metavar="N", help="processes; default: one a core"
+    )
+    grade.add_argument("--scheduler", metavar="tcp://…", help="a Dask scheduler, instead of --jobs")
+    grade.add_argument("--seed-file", type=Path, metavar="FILE", help="default: the assignment's secret seed")
+    grade.add_argument("--hidden", type=Path, metavar="DIR", help="further checks: DIR/ch1_…/test_part1_….py")
+    grade.add_argument("--sandbox", choices=("full", "uid", "none"), default="full")
+    grade.add_argument("--roster", type=Path, metavar="FILE", help="CSV of the class: student, name, …")
+    grade.add_argument("--force", action="store_true", help="grade again what has a result")
+    grade.set_defaults(run=_grade)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _assign(options: argparse.Namespace) -> int:
@@ -34,4 +61,30 @@ def _assign(options: argparse.Namespace) -> int:
         f"{len(exercises)} exercises, {assigned.manifest.points:g} points; "
         f"{hidden} checks are hidden from students."
     )
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from utils.course.grading.grade import Run, grade
+
+    if options.jobs < 1:
+        raise CourseError(f"--jobs {options.jobs}: expected 1 or more")
+    run = Run(
+        options.submissions,
+        options.assignment,
+        options.out,
+        options.jobs,
+        options.scheduler,
+        options.seed_file,
+        options.hidden,
+        options.sandbox,
+        options.roster,
+        options.force,
+    )
+    try:
+        summary = grade(run)
+    except KeyboardInterrupt:
+        print("Stopped. What is graded is kept: run the same command again to go on.", file=sys.stderr)
+        return 130
+    print(summary.report(options.out))
     return 0
