@@ -110,9 +110,16 @@ def test_hostile_names_print_as_text_and_make_tame_files(tmp_path, capsys):
     outside = set(os.listdir(tmp_path.parent))
     assert main(["report", str(tmp_path), "--html", "--gradescope", "--canvas", str(export)]) == 0
     printed = capsys.readouterr().out
-    assert all(c.isprintable() or c == "\n" for c in printed)
+    assert all(c.isprintable() or c in "\n\t" for c in printed)
     assert set(os.listdir(tmp_path.parent)) == outside
     assert len(list((tmp_path / "students").iterdir())) == len(hostile_class())
+
+
+def test_a_run_that_was_stopped_is_no_secret(folder, capsys):
+    (folder / "grades.json").write_text('{"finished": null}')
+    assert main(["report", str(folder)]) == 0
+    assert "has not come to its end" in capsys.readouterr().out
+    assert "Not everyone is graded yet" in (folder / "class.html").read_text(encoding="utf-8")
 
 
 def test_no_results(tmp_path, capsys):

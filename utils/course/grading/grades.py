@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,11 +15,12 @@ from utils.course.text import readable
 
 @dataclass(frozen=True)
 class Grades:
-    """The results of one assignment, in the order of the students' ids."""
+    """The results of one assignment, in the order of the students' ids. `finished`: no run was stopped half-way."""
 
     folder: Path
     assignment: str
     results: Sequence[Result]
+    finished: bool = True
 
 
 def load_grades(folder: Path) -> Grades:
@@ -39,7 +41,15 @@ def load_grades(folder: Path) -> Grades:
             raise CourseError(
                 f"{folder} has two results of {readable(one.student)!r}: delete one and grade again"
             )
-    return Grades(folder, assignments[0], results)
+    return Grades(folder, assignments[0], results, _is_finished(folder))
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        facts = json.loads((folder / "grades.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not (isinstance(facts, dict) and facts.get("finished", "") is None)
 
 
 def page_name(result: Result) -> str:

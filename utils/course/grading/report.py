@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.course.errors import CourseError
 from utils.course.grading.canvas import Filled, fill_gradebook
 from utils.course.grading.class_page import class_page
 from utils.course.grading.class_summary import summarise
@@ -18,6 +16,7 @@ from utils.course.grading.grades import Grades, load_grades, page_name
 from utils.course.grading.gradescope import gradescope_files
 from utils.course.grading.junit import junit_xml
 from utils.course.grading.pages import percent
+from utils.course.grading.roster import read_roster
 from utils.course.grading.spreadsheet import class_csv
 from utils.course.grading.student_page import student_page
 from utils.course.text import readable
@@ -33,7 +32,7 @@ class Wanted:
 
     canvas: the gradebook exported from Canvas; the filled one is written as GRADES/canvas.csv.
     junit: the file to write.
-    roster: a CSV file with a column `student` and, beside it, other identifiers of the same student.
+    roster: the class list that `grade` takes; its other columns may hold the identifiers that Canvas knows.
     """
 
     html: bool = False
@@ -53,6 +52,8 @@ def report(folder: Path, wanted: Wanted) -> int:
     """Write the reports into the folder of the grades and print where they are. Raises CourseError for bad input."""
     grades = load_grades(folder)
     print(_headline(grades))
+    if not grades.finished:
+        print("The run has not come to its end: these are the results so far.")
     for line in write_reports(grades, wanted):
         print(readable(line))
     return 0
@@ -63,7 +64,8 @@ def write_reports(grades: Grades, wanted: Wanted) -> Iterable[str]:
     folder = grades.folder
     if wanted.canvas:
         # First: it is the one that may be refused.
-        filled = fill_gradebook(wanted.canvas, grades, wanted.canvas_column, _aliases(wanted.roster))
+        aliases = read_roster(wanted.roster).students if wanted.roster else {}
+        filled = fill_gradebook(wanted.canvas, grades, wanted.canvas_column, aliases)
         _write(folder / "canvas.csv", filled.text)
         yield f"for Canvas       {folder / 'canvas.csv'}: {filled.count} scores"
         yield from _remarks(filled)
@@ -108,22 +110,6 @@ def _remarks(filled: Filled) -> Iterable[str]:
             # One line, whatever line breaks a name holds.
             shown = "; ".join(" ".join(name.split()) for name in names[:LISTED])
             yield f"  {what}: {shown}{more}"
-
-
-def _aliases(roster: Path | None) -> Mapping[str, Sequence[str]]:
-    """Each student's other identifiers in a roster."""
-    if roster is None:
-        return {}
-    try:
-        with roster.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CourseError(f"{roster} cannot be read: {error}") from error
-    if rows and "student" not in rows[0]:
-        raise CourseError(f"{roster} has no column `student` in its first row")
-    return {
-        row["student"]: [value for value in row.values() if isinstance(value, str) and value] for row in rows
-    }
 
 
 def _write(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ def add_report_commands(commands: Any) -> None:
         "--canvas-column", metavar="NAME", help="its assignment; default: the assignment's id"
     )
     report.add_argument(
-        "--roster", type=Path, metavar="FILE", help="CSV: `student` and other identifiers of that student"
+        "--roster", type=Path, metavar="FILE", help="CSV of the class, with the identifiers that Canvas knows"
     )
     report.add_argument("--junit", type=Path, metavar="FILE", help="write all results as JUnit XML")
     report.set_defaults(run=_report)
