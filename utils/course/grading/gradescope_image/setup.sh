@@ -20,7 +20,7 @@ newest() {
 apt-get update
 # setpriv and prlimit are in util-linux. Where the container grants namespaces, bubblewrap makes the sandbox a full one.
 apt-get install -y --no-install-recommends ca-certificates util-linux python3 python3-venv
-apt-get install -y --no-install-recommends bubblewrap || echo "No bubblewrap here: the sandbox will be of level uid."
+apt-get install -y --no-install-recommends bubblewrap libseccomp2 || echo "No bubblewrap here: the sandbox will be of level uid."
 python="$(newest)"
 if [ -z "$python" ]; then
     # Ubuntu 22.04 has 3.10 as its python3, and 3.11 beside it.
