@@ -24,8 +24,8 @@ from utils.course.errors import CourseError
 from utils.course.grading.collect import Collection, collect
 from utils.course.grading.dispatch import Failed, dispatch
 from utils.course.grading.intake import Collected
-from utils.course.grading.manifest import Manifest, read_manifest, read_seed, seed_path
-from utils.course.grading.plan import checks_key
+from utils.course.grading.manifest import Manifest, hidden_path, read_manifest, read_seed, seed_path
+from utils.course.grading.plan import changed_lessons, checks_key
 from utils.course.grading.pools import Pool, open_pool
 from utils.course.grading.results import (
     Keys,
@@ -50,7 +50,7 @@ PACKAGES = ("torch", "numpy", "scikit-learn", "transformer-lens")
 
 @dataclass(frozen=True)
 class Run:
-    """What to grade, for which assignment, and how. `seed_file` and `hidden` default to the assignment's own."""
+    """What to grade, for which assignment, and how. `seed_file` and `hidden` default to the instructor's half's."""
 
     submissions: Path
     assignment: Path
@@ -64,20 +64,22 @@ class Run:
     force: bool = False
 
 
-def grade(run: Run, transport: TransportFactory | None = None) -> Summary:
+def grade(run: Run, transport: TransportFactory | None = None, pool: Pool | None = None) -> Summary:
     """Grade every submission that has no result yet, or one of another submission, other checks or another seed.
 
     Each result is written when it is there, so that a run that is stopped, however, goes on where it was. Raises
-    CourseError for bad input, and where another run writes to the same folder.
+    CourseError for bad input, and where another run writes to the same folder. `pool`, if given, is used and left open.
     """
     manifest = read_manifest(run.assignment)
     roster = read_roster(run.roster) if run.roster else None
     seed_file = run.seed_file or seed_path(run.assignment)
-    keys = Keys(
-        "", checks_key(manifest, run.hidden), hashlib.sha256(str(read_seed(seed_file)).encode()).hexdigest()
-    )
-    with _alone(run.grades), open_pool(run.jobs, run.scheduler) as pool:
-        planned = pool.submit(blank, str(run.assignment.resolve()), _text(run.hidden))
+    if run.hidden is None and hidden_path(run.assignment).is_dir():
+        run = replace(run, hidden=hidden_path(run.assignment))
+    seed = hashlib.sha256(str(read_seed(seed_file)).encode()).hexdigest()
+    keys = Keys("", checks_key(manifest, run.hidden), seed)
+    opened = contextlib.nullcontext(pool) if pool else open_pool(run.jobs, run.scheduler)
+    with _alone(run.grades), opened as pool:
+        planned = pool.submit(blank, str(run.assignment.resolve()), _text(run.hidden), run.sandbox)
         collection = collect(run.submissions, run.grades, [each.slug for each in manifest.lessons], roster)
         batch = _Batch(run, manifest, keys, seed_file, _blank_lessons(planned))
         return batch.grade(collection, roster, pool, transport)
@@ -95,7 +97,7 @@ class _Batch:
         self.seed_file = seed_file
         self.planned = planned
         self.overrides: Overrides = read_overrides(run.grades / "overrides.csv", planned)
-        self.summary = Summary()
+        self.summary = Summary(changed=changed_lessons(manifest))
         self.started = _now()
 
     def grade(
@@ -173,7 +175,7 @@ class _Batch:
                 result = read_result(path)
                 if result.student not in entries and self.is_current(result):
                     self.write(result, previous=result)
-                    self.summary.kept += 1
+                    self.summary.kept += result.statuses != {"not submitted"}
         for student in roster.students if roster else ():
             if student not in entries and not result_path(self.run.grades, student).exists():
                 self.write(self.result(student, self.keys, (), late=False, flags=()))
@@ -228,8 +230,9 @@ def _alone(grades: Path) -> Iterator[None]:
     try:
         with FileLock(grades / ".lock", timeout=0):
             for folder in (grades, grades / "results", grades / "collected"):
-                for path in folder.glob(".*.*"):
-                    shutil.rmtree(path, ignore_errors=True)
+                for pattern in (".*.json.*", ".*.ipynb.*", ".*.py.*"):
+                    for path in folder.glob(pattern):
+                        shutil.rmtree(path, ignore_errors=True)
             yield
     except Timeout:
         raise CourseError(

@@ -84,6 +84,11 @@ def seed_path(assignment: Path) -> Path:
     return assignment / "instructor" / "seed"
 
 
+def hidden_path(assignment: Path) -> Path:
+    """Where an instructor may lay further checks of one's own."""
+    return assignment / "instructor" / "hidden"
+
+
 def write_manifest(assignment: Path, manifest: Manifest) -> None:
     """Write the manifest, atomically."""
     atomic_write(manifest_path(assignment), HEAD + "\n".join(_lines(manifest)) + "\n")

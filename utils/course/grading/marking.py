@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from utils.course.diagnosis import diagnose
+from utils.course.errors import CourseError
 from utils.course.exercises import Check, Exercise
 from utils.course.grading.budget import Budget
 from utils.course.grading.extract import Work, works
@@ -37,12 +38,17 @@ class TransportFactory(Protocol):
     ) -> AbstractContextManager[Transport]: ...
 
 
+def require_sandbox(level: str) -> None:
+    """Raises CourseError, with the remedy, where this machine does not have the sandbox of that level."""
+    if level != "none":
+        raise CourseError(f"no sandbox of the level {level!r} yet: type --sandbox none")
+
+
 def open_transport(
     submission: Submission, guarded: Sequence[str], slot: int, sandbox: str, call_seconds: float
 ) -> AbstractContextManager[Transport]:
     """The sandbox of that level; "none" is a process of its own that may do what the grader may."""
-    if sandbox != "none":
-        raise NotImplementedError(f"no sandbox of the level {sandbox!r} yet")
+    require_sandbox(sandbox)
     return ProcessTransport(submission, guarded, call_seconds)
 
 
@@ -111,6 +117,9 @@ def _run(
         return _all_failed(exercise, str(error)), False
     except TimeLimit:
         return _all_failed(exercise, OUT_OF_TIME), False
+    except CourseError:
+        # The sandbox or the course is at fault, not the student.
+        raise
     except Exception as error:
         # Nothing that a student's code returns may stop the other exercises, let alone the other students.
         return _all_failed(exercise, f"the checks could not be run on it ({type(error).__name__})"), False
@@ -142,6 +151,7 @@ def _outcome(check: Check, result: CheckResult) -> CheckOutcome:
 
 
 def _notes(notes: Sequence[str]) -> tuple[str, ...]:
-    """As many notes as anyone reads, safe to show: a file can be made to give rise to any number of them."""
-    kept = [readable(note)[:NOTE_LENGTH] for note in notes[:NOTES]]
-    return (*kept, f"and {len(notes) - NOTES} more") if len(notes) > NOTES else tuple(kept)
+    """As many notes as anyone reads, a line each, safe to show: some files give rise to any number of them."""
+    distinct = list(dict.fromkeys(" ".join(note[:NOTE_LENGTH].split()) for note in notes))
+    kept = [readable(note)[:NOTE_LENGTH] for note in distinct[:NOTES]]
+    return (*kept, f"and {len(distinct) - NOTES} more") if len(distinct) > NOTES else tuple(kept)

@@ -14,7 +14,10 @@ SHOWN = 10
 
 @dataclass
 class Summary:
-    """Counts of a run, and what an instructor should look at. `resumed`: results that were there already."""
+    """Counts of a run, and what an instructor should look at.
+
+    resumed: results that were there already. kept: those of students who are not in this batch.
+    """
 
     students: int = 0
     resumed: int = 0
@@ -24,6 +27,7 @@ class Summary:
     unreadable: list[str] = field(default_factory=list)
     flagged: list[str] = field(default_factory=list)
     ignored: Sequence[str] = ()
+    changed: Sequence[str] = ()
     kept: int = 0
 
     def add(self, result: Result) -> None:
@@ -35,9 +39,9 @@ class Summary:
         self.counts["late"] += result.late
         self.score += result.score
         self.points = result.points
-        if result.unreadable:
-            notes = [note for lesson in result.lessons for note in lesson.notes]
-            self.unreadable.append(f"{result.student}: {notes[0] if notes else 'could not be read'}")
+        unread = [lesson for lesson in result.lessons if lesson.status == "unreadable"]
+        reasons = dict.fromkeys(note for lesson in unread for note in lesson.notes[:1])
+        self.unreadable += [f"{result.student}: {reason}" for reason in reasons]
         self.flagged += [f"{result.student}: {flag}" for flag in result.flags]
 
     @property
@@ -50,10 +54,14 @@ class Summary:
         lines[0] += f"{self.counts['not submitted']} not submitted"
         if self.resumed:
             lines.append(f"{self.resumed} of them had their result already; --force grades them again.")
+        if self.kept:
+            lines.append(f"{self.kept} of them are of an earlier batch.")
+        if self.changed:
+            lines.append(f"Checks that have changed since they were assigned: {', '.join(self.changed)}")
         for title, rows in (
             ("Could not be read", self.unreadable),
             ("To look at", self.flagged),
-            ("Nobody's", self.ignored),
+            ("Left out, because nobody's", self.ignored),
         ):
             lines += [f"{title}:", *(f"  {row}" for row in rows[:SHOWN])] if rows else []
             lines += [f"  and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []

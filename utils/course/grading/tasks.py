@@ -32,11 +32,12 @@ class Job:
 _one_at_a_time = threading.Lock()
 
 
-def blank(assignment: str, hidden: str | None) -> list[dict]:
-    """See `marking.blank_lessons`."""
+def blank(assignment: str, hidden: str | None, sandbox: str) -> list[dict]:
+    """See `marking.blank_lessons`. Raises CourseError where the sandbox is not to be had, before anything is graded."""
     with _one_at_a_time:
-        from utils.course.grading.marking import blank_lessons
+        from utils.course.grading.marking import blank_lessons, require_sandbox
 
+        require_sandbox(sandbox)
         return blank_lessons(Path(assignment), Path(hidden) if hidden else None)
 
 
