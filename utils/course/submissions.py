@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,14 +51,18 @@ class Submission:
     chunks: list[Chunk]
     notes: list[str] = field(default_factory=list)
 
-    def namespace(self) -> dict:
-        """Execute the definitions. One that fails is noted and skipped: it must not cost the others."""
+    def namespace(self, announce: Callable[[int], None] = lambda number: None) -> dict:
+        """Execute the definitions. One that fails is noted and skipped: it must not cost the others.
+
+        announce: is told each chunk's index before it runs, so that one which ends the process can be named.
+        """
         module = _empty_module()
         flags = 0
         # What a definition prints (an import, a class body) must not mix with a report.
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             for number, chunk in enumerate(self.chunks):
                 flags |= _future_flags(chunk.source)
+                announce(number)
                 try:
                     _define(chunk, f"<{chunk.name} · {number}>", module, flags)
                 except KeyboardInterrupt:

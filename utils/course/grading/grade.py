@@ -37,6 +37,7 @@ from utils.course.grading.results import (
     write_result,
 )
 from utils.course.grading.roster import Roster, read_roster
+from utils.course.grading.sandbox import SandboxLevel
 from utils.course.grading.score import Overrides, read_overrides, scored
 from utils.course.grading.summary import Summary
 from utils.course.grading.tasks import CHECK_SECONDS, DIAGNOSIS_SECONDS, Job, blank, mark
@@ -59,7 +60,7 @@ class Run:
     scheduler: str | None = None
     seed_file: Path | None = None
     hidden: Path | None = None
-    sandbox: str = "full"
+    sandbox: SandboxLevel = "full"
     roster: Path | None = None
     force: bool = False
 

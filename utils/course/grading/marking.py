@@ -17,14 +17,15 @@ from utils.course.grading.extract import Work, works
 from utils.course.grading.manifest import Limits, read_manifest, read_seed
 from utils.course.grading.plan import PlannedLesson, blank_outcome, blank_results, plan
 from utils.course.grading.results import CheckOutcome, ExerciseResult, LessonResult, Mistake
+from utils.course.grading.sandbox import SandboxLevel, require
 from utils.course.grading.tasks import CHECK_SECONDS, DIAGNOSIS_SECONDS, Job
+from utils.course.grading.transport import SandboxedTransport
 from utils.course.learner import Learner, Transport, UnreadableAnswer, WorkerDied
 from utils.course.lessons import Lesson
 from utils.course.runner import ENDLESS, CheckResult, Recording, run_exercise
 from utils.course.submissions import Submission
 from utils.course.text import readable
 from utils.course.timelimit import TimeLimit, limited
-from utils.course.transports import ProcessTransport
 
 NOTES, NOTE_LENGTH = 20, 300
 OUT_OF_TIME = "not run to its end: the time for this exercise was used up"
@@ -34,22 +35,25 @@ class TransportFactory(Protocol):
     """Opens a way to a submission's code. `slot` tells apart what runs at the same time on one machine."""
 
     def __call__(
-        self, submission: Submission, guarded: Sequence[str], slot: int, sandbox: str, call_seconds: float
+        self,
+        submission: Submission,
+        guarded: Sequence[str],
+        slot: int,
+        sandbox: SandboxLevel,
+        call_seconds: float,
     ) -> AbstractContextManager[Transport]: ...
 
 
-def require_sandbox(level: str) -> None:
+def require_sandbox(level: SandboxLevel) -> None:
     """Raises CourseError, with the remedy, where this machine does not have the sandbox of that level."""
-    if level != "none":
-        raise CourseError(f"no sandbox of the level {level!r} yet: type --sandbox none")
+    require(level)
 
 
 def open_transport(
-    submission: Submission, guarded: Sequence[str], slot: int, sandbox: str, call_seconds: float
+    submission: Submission, guarded: Sequence[str], slot: int, sandbox: SandboxLevel, call_seconds: float
 ) -> AbstractContextManager[Transport]:
     """The sandbox of that level; "none" is a process of its own that may do what the grader may."""
-    require_sandbox(sandbox)
-    return ProcessTransport(submission, guarded, call_seconds)
+    return SandboxedTransport(submission, guarded, sandbox, slot, call_seconds)
 
 
 def blank_lessons(assignment: Path, hidden: Path | None) -> list[dict]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from utils.course.grading.marking import TransportFactory
+    from utils.course.grading.sandbox import SandboxLevel
 
 DIAGNOSIS_SECONDS = 30.0
 # For one exercise, beyond the student's own time: what the checks themselves may take, and the start of a worker.
@@ -25,14 +26,14 @@ class Job:
     assignment: str
     seed_file: str
     hidden: str | None
-    sandbox: str
+    sandbox: SandboxLevel
 
 
 # The threads of a process (a Dask worker's) share its checks, its models and torch's settings.
 _one_at_a_time = threading.Lock()
 
 
-def blank(assignment: str, hidden: str | None, sandbox: str) -> list[dict]:
+def blank(assignment: str, hidden: str | None, sandbox: SandboxLevel) -> list[dict]:
     """See `marking.blank_lessons`. Raises CourseError where the sandbox is not to be had, before anything is graded."""
     with _one_at_a_time:
         from utils.course.grading.marking import blank_lessons, require_sandbox
