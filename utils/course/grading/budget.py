@@ -36,6 +36,9 @@ class Budget:
     def reset(self) -> None:
         self._transport.reset()
 
+    def renew(self) -> None:
+        self._transport.renew()
+
     def send(self, request: bytes, callback: Callable[[bytes], bytes]) -> bytes:
         """Raises TimeLimit or WorkerDied where the budget is spent."""
         if self.is_spent:

@@ -72,13 +72,13 @@ def demo(out: Path, jobs: int, sandbox: str | None = None) -> int:
 def print_table(grades: Grades, made: Sequence[DemoSubmission], level: str) -> int:
     """One line a student: what was handed in, what it earned, the mistakes named. The number of surprises."""
     results = {result.student: result for result in grades.results}
-    print(f"\n  {'student':<9} {'handed in':<56} {'points':>6}  recognised")
+    print(f"\n  {'student':<9} {'handed in':<58} {'points':>6}  recognised")
     surprises = 0
     for each in made:
         result = results.get(each.student)
         if result is None:
             surprises += 1
-            print(f"✗ {each.student:<9} {each.about:<56} {'–':>6}  no result")
+            print(f"✗ {each.student:<9} {each.about:<58} {'–':>6}  no result")
             continue
         earned = {exercise.name for exercise in result.exercises if exercise.passed}
         right = earned == each.passes and result.late == each.late
@@ -87,7 +87,7 @@ def print_table(grades: Grades, made: Sequence[DemoSubmission], level: str) -> i
         named = ", ".join(exercise.mistake.name for exercise in result.exercises if exercise.mistake)
         notes = "; ".join(note for note in ("late" if result.late else "", named) if note)
         score = f"{number(result.score)}/{number(result.points)}"
-        print(readable(f"{'✓' if right else '✗'} {each.student:<9} {each.about:<56} {score:>6}  {notes}"))
+        print(readable(f"{'✓' if right else '✗'} {each.student:<9} {each.about:<58} {score:>6}  {notes}"))
     print(f"\n{len(made) - surprises} of {len(made)} earned what they should.")
     return surprises
 

@@ -88,14 +88,16 @@ class DemoSubmission:
     passes: frozenset[str]
     late: bool = False
     hostile: bool = False
+    zipped: bool = False
 
     def write(self, folder: Path, due: float) -> None:
         """Write the files; their time is a day before `due` (seconds since 1970), or a day after it."""
-        for name, content in self.files.items():
+        moment = due + DAY if self.late else due - DAY
+        files = {f"{self.student}.zip": _zipped(self.files, moment)} if self.zipped else self.files
+        for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-            moment = due + DAY if self.late else due - DAY
             os.utime(path, (moment, moment))
 
 
@@ -206,9 +208,9 @@ def _mistaken(
     passes = frozenset(
         name for name in right if not any(re.search(rf"\b{each}\b", cells[name]) for each in wrong)
     )
-    file, content = f"{student}/{lesson.part}.ipynb", filled(cells)
-    files = {f"{student}.zip": _zipped({f"{lesson.part}.ipynb": content})} if zipped else {file: content}
-    return DemoSubmission(student, "known mistakes" + (", in a zip" if zipped else ""), files, passes)
+    about = "known mistakes" + (", in a zip" if zipped else "")
+    file = f"{lesson.part}.ipynb" if zipped else f"{student}/{lesson.part}.ipynb"
+    return DemoSubmission(student, about, {file: filled(cells)}, passes, zipped=zipped)
 
 
 def _alternatives(lesson: Lesson) -> dict[str, str]:
@@ -217,11 +219,11 @@ def _alternatives(lesson: Lesson) -> dict[str, str]:
     return {name: answer_cell(lesson, name, found[0]) for name, found in known.items() if found}
 
 
-def _zipped(files: Mapping[str, bytes]) -> bytes:
+def _zipped(files: Mapping[str, bytes], moment: float) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name, time.localtime(moment)[:6]), content)
     return stream.getvalue()
 
 
