@@ -41,10 +41,13 @@ class Prefixes:
         return len(self.lengths)
 
     @torch.no_grad()
-    def logits(self, ending: Sequence[int], hooks: Hooks = ()) -> Float[Tensor, "text pos d_vocab"]:
+    def logits(
+        self, ending: Sequence[int], hooks: Hooks = (), last: int = 0
+    ) -> Float[Tensor, "text pos d_vocab"]:
         """The logits at each token of one ending after every beginning.
 
         hooks: as for `run_with_hooks`; they see the ending only, "text pos d_model".
+        last: only at this many last tokens, which is cheaper; 0: at all of them.
         """
         n = len(ending)
         mask = torch.cat([self._mask, torch.ones(len(self), n, dtype=torch.long)], dim=1)
@@ -55,4 +58,5 @@ class Prefixes:
                 position_ids=self.lengths + torch.arange(n),
                 past_key_values=copy.deepcopy(self._past),
                 use_cache=True,
+                logits_to_keep=last,
             ).logits

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from utils.activations import last_token_activations
 from utils.course import open_lesson, sample_size
 from utils.datasets import Question, either_or_questions
-from utils.likelihood import continuation_log_probs
+from utils.likelihood import next_token_log_probs
 from utils.metrics import accuracy, mean_interval
 from utils.models import load_language_model, tokenize
 from utils.plots import layer_sweep
@@ -59,7 +59,7 @@ for kind in asked:
 
 # %%
 model = load_language_model()
-step = max(1, model.cfg.n_layers // sample_size(15, 5))
+step = max(1, model.cfg.n_layers // sample_size(10, 5))
 LAYERS = list(range(step - 1, model.cfg.n_layers, step))
 
 
@@ -344,18 +344,19 @@ check(contrast_pca_direction)
 
 
 # %%
-def log_probabilities(questions: list[Question], answers: list[str]) -> Float[Tensor, "question"]:
-    """Of each answer after its question."""
-    before = tokenize(model, [f"Question: {each.text}\nAnswer:" for each in questions])
-    whole = tokenize(model, [stated(*pair) for pair in zip(questions, answers, strict=True)])
-    after = [ids[len(start) :] for ids, start in zip(whole, before, strict=True)]
-    return continuation_log_probs(model, before, after)
+def preference(questions: list[Question]) -> Float[Tensor, "question"]:
+    """log p(first answer) − log p(second), of the first token in which the two differ, given what comes before it."""
+    before, candidates = [], []
+    for each in questions:
+        first, second = tokenize(model, [stated(each, answer) for answer in (each.first, each.second)])
+        at = next(i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
+        before.append(first[:at])
+        candidates.append([first[at], second[at]])
+    log_p = next_token_log_probs(model, before, candidates)
+    return log_p[:, 0] - log_p[:, 1]
 
 
-preferred = {
-    kind: log_probabilities(each, [q.first for q in each]) - log_probabilities(each, [q.second for q in each])
-    for kind, each in asked.items()
-}
+preferred = {kind: preference(each) for kind, each in asked.items()}
 for kind in asked:
     right = (preferred[kind] > 0) == labels[kind]
     print(
@@ -380,7 +381,7 @@ def decisions(kind: str, layer: int, source=None) -> dict[str, Bool[Tensor, "*di
     fit, test = (halves(kind, layer, rows[kind], source) for rows in (fitted, tested))
     differences = fit[0] - fit[1], test[0] - test[1]
     generator = torch.Generator().manual_seed(layer)
-    probe = fit_ccs(*fit, sample_size(10, 2), sample_size(200, 30), generator)
+    probe = fit_ccs(*fit, sample_size(5, 2), sample_size(200, 30), generator)
     direction = contrast_pca_direction(*fit)
     by_luck = torch.randn(20, len(direction), generator=generator)
     supervised = LogisticProbe(l2=0.1).fit(differences[0], labels[kind][fitted[kind]])

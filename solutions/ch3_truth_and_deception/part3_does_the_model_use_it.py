@@ -157,8 +157,8 @@ TRUE_IDS, FALSE_IDS = (
 
 
 def verdicts(asked: Prefixes, hooks=()) -> Float[Tensor, "text"]:
-    last = torch.full((len(asked),), len(END) - 1)
-    return truth_logit_difference(asked.logits(END, hooks), last, TRUE_IDS, FALSE_IDS)
+    logits = asked.logits(END, hooks, last=1)
+    return truth_logit_difference(logits, torch.zeros(len(asked), dtype=torch.long), TRUE_IDS, FALSE_IDS)
 
 
 labels = np.repeat([True, False], len(reporting))
@@ -289,7 +289,7 @@ start, target = verdicts(chosen_false).mean().item(), verdicts(chosen_true).mean
 true_stream: dict[str, Float[Tensor, "text pos d_model"]] = {}
 names = [f"blocks.{layer}.hook_out" for layer in LAYERS]
 chosen_true.logits(
-    END, [(name, lambda resid, hook: true_stream.setdefault(hook.name, resid)) for name in names]
+    END, [(name, lambda resid, hook: true_stream.setdefault(hook.name, resid)) for name in names], last=1
 )
 
 

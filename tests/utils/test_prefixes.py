@@ -29,6 +29,11 @@ def test_agrees_with_whole_texts(model, hooks):
         torch.testing.assert_close(row, whole[0, len(beginning) :], atol=1e-4, rtol=1e-4)
 
 
+def test_can_be_asked_for_its_last_tokens_only(model):
+    prefixes = Prefixes(model, BEGINNINGS)
+    torch.testing.assert_close(prefixes.logits(ENDING, last=1), prefixes.logits(ENDING)[:, -1:])
+
+
 def test_can_be_run_again_and_leaves_no_hook(model):
     prefixes = Prefixes(model, BEGINNINGS)
     first = prefixes.logits(ENDING)
