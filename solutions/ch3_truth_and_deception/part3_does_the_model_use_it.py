@@ -162,8 +162,12 @@ def verdicts(asked: Prefixes, hooks=()) -> Float[Tensor, "text"]:
 
 
 labels = np.repeat([True, False], len(reporting))
-for name, model in (("embedded model", embedded), ("judge", judge)):
-    said = torch.cat([verdicts(side) for side in both_sides(model, reporting)])
+reported_sides = {
+    "embedded model": both_sides(embedded, reporting),
+    "judge": both_sides(judge, reporting),
+}
+for name, sides in reported_sides.items():
+    said = torch.cat([verdicts(side) for side in sides])
     found = bootstrap_interval(auroc, said, labels, groups=np.tile(report_groups, 2))
     print(
         f"{name:<15} AUROC {found}   mean: true {said[labels].mean():+.2f}, false {said[~labels].mean():+.2f}"
@@ -460,7 +464,7 @@ layer_sweep(
 
 # %%
 best = LAYERS[int(np.argmax(effects["mass-mean"]))]
-sides = both_sides(judge, reporting)
+sides = reported_sides["judge"]
 before = [verdicts(side) for side in sides]
 
 
