@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
+from utils.shared_prefix import empty_cache, repeated, shared_length
+
 _BATCH = 16
 
 
@@ -67,8 +69,13 @@ def _logits(
     model: Any, texts: Sequence[Sequence[int]], places: Sequence[Int[Tensor, "place"]]
 ) -> list[Float[Tensor, "place d_vocab"]]:
     """Each text's logits at its places. The model computes no others: a vocabulary is wide, and most are not needed."""
-    tokens = pad_sequence([torch.tensor(ids) for ids in texts], batch_first=True)
+    shared, past = shared_length(model, texts), None
+    if shared := min([shared, *(int(at.min()) for at in places)]):
+        past = empty_cache(model)
+        model(torch.tensor([list(texts[0][:shared])]), past_key_values=past, use_cache=True, logits_to_keep=1)
+        past = repeated(past, len(texts))
+    tokens = pad_sequence([torch.tensor(ids[shared:]) for ids in texts], batch_first=True)
     kept = torch.cat(list(places)).unique()
-    output = model(tokens, logits_to_keep=kept)
+    output = model(tokens, logits_to_keep=kept - shared, past_key_values=past)
     logits = getattr(output, "logits", output)
     return [logits[row, torch.searchsorted(kept, at)] for row, at in enumerate(places)]
