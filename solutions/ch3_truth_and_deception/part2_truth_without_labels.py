@@ -11,7 +11,7 @@
 #   probe;
 # * break it on purpose, with a word that has nothing to do with truth.
 #
-# Time: 75 minutes with the exercises. The machine needs four to seven minutes on two CPU cores, and 2 GB of memory.
+# Time: 75 minutes with the exercises. The machine needs three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from utils.activations import last_token_activations
 from utils.course import open_lesson, sample_size
 from utils.datasets import Question, either_or_questions
-from utils.likelihood import next_token_log_probs
+from utils.likelihood import continuation_log_probs
 from utils.metrics import accuracy, mean_interval
 from utils.models import load_language_model, tokenize
 from utils.plots import layer_sweep
@@ -344,19 +344,18 @@ check(contrast_pca_direction)
 
 
 # %%
-def preference(questions: list[Question]) -> Float[Tensor, "question"]:
-    """log p(first answer) − log p(second), of the first token in which the two differ, given what comes before it."""
-    before, candidates = [], []
-    for each in questions:
-        first, second = tokenize(model, [stated(each, answer) for answer in (each.first, each.second)])
-        at = next(i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
-        before.append(first[:at])
-        candidates.append([first[at], second[at]])
-    log_p = next_token_log_probs(model, before, candidates)
-    return log_p[:, 0] - log_p[:, 1]
+def log_probabilities(questions: list[Question], answers: list[str]) -> Float[Tensor, "question"]:
+    """Of each answer after its question."""
+    before = tokenize(model, [f"Question: {each.text}\nAnswer:" for each in questions])
+    whole = tokenize(model, [stated(*pair) for pair in zip(questions, answers, strict=True)])
+    after = [ids[len(start) :] for ids, start in zip(whole, before, strict=True)]
+    return continuation_log_probs(model, before, after)
 
 
-preferred = {kind: preference(each) for kind, each in asked.items()}
+preferred = {
+    kind: log_probabilities(each, [q.first for q in each]) - log_probabilities(each, [q.second for q in each])
+    for kind, each in asked.items()
+}
 for kind in asked:
     right = (preferred[kind] > 0) == labels[kind]
     print(
@@ -364,7 +363,7 @@ for kind in asked:
     )
 
 # %% [markdown]
-# All together, by layer, on the test pairs of the three subjects. The *supervised* probe, logistic regression on the
+# All together, by layer, on the test pairs about cities. The *supervised* probe, logistic regression on the
 # differences with the fitting pairs' labels, is the ceiling. **Expect** chance in the lower third, then a jump of
 # all of them at once: where truth is there, it is one of the strongest things in which the halves still differ.
 
@@ -390,26 +389,22 @@ def decisions(kind: str, layer: int, source=None) -> dict[str, Bool[Tensor, "*di
         "CCS": signed(*(probability_gap(probe, pair) for pair in (fit, test)), kind),
         "contrast PCA": signed(*(each @ direction for each in differences), kind),
         "20 random directions": torch.stack([signed(*(d @ w for d in differences), kind) for w in by_luck]),
+        "model's own preference": preferred[kind][tested[kind]] > 0,
     }
 
 
 # %%
 truth = {kind: labels[kind][tested[kind]] for kind in asked}
-swept = {
-    (kind, layer): decisions(kind, layer) for kind in asked for layer in tqdm(LAYERS, desc=kind, leave=False)
-}
-for kind in asked:
-    for layer in LAYERS:
-        swept[kind, layer]["model's own preference"] = preferred[kind][tested[kind]] > 0
+swept = [decisions("cities", layer) for layer in tqdm(LAYERS, desc="layers", leave=False)]
 
 
-def curve(kind: str, method: str) -> list[float]:
-    return [float((swept[kind, layer][method] == truth[kind]).float().mean()) for layer in LAYERS]
+def curve(method: str) -> list[float]:
+    return [float((decided[method] == truth["cities"]).float().mean()) for decided in swept]
 
 
 layer_sweep(
-    {name: curve("cities", name) for name in ("supervised", "CCS", "contrast PCA")},
-    floors={name: curve("cities", name) for name in ("20 random directions", "model's own preference")},
+    {name: curve(name) for name in ("supervised", "CCS", "contrast PCA")},
+    floors={name: curve(name) for name in ("20 random directions", "model's own preference")},
     layers=LAYERS,
     ylabel="accuracy",
     title="Which answer is right? City pairs, unseen cities",
@@ -434,7 +429,7 @@ def agreement(layer: int) -> float:
 best = max(LAYERS, key=agreement)
 for kind in asked:
     print(f"{kind}, layer {best}")
-    for name, decided in swept[kind, best].items():
+    for name, decided in decisions(kind, best).items():
         right = (decided == truth[kind]).float().view(-1, len(truth[kind])).mean(dim=0)
         print(f"    {name:<24} {mean_interval(right, groups=groups[kind][tested[kind]])}")
 
@@ -486,24 +481,25 @@ layer_sweep(
 # On the embedded model, at layer 11, the strongest direction in which the two answers to a question differ is
 # whether they are *right*. Contrast PCA finds it without a label: .88 [.81, .94] of unseen city questions are
 # decided rightly, .90 [.81, .98] of those about animals, .67 [.56, .77] of translations. A probe with labels reaches
-# .92, .94 and .77, random directions .61, .64 and .52.
+# .92, .94 and .77, random directions .62, .66 and .51.
 #
 # What it does not do is beat the model itself. The more probable answer is right for .83, .81 and .73 of the same
 # questions, and every difference from contrast PCA lies within the intervals. Burns et al. report that CCS is 4
 # points better than zero-shot answers on average (six models, ten data sets); with 48 to 72 test pairs a subject a
 # difference of that size cannot be seen here, in either direction.
 #
-# CCS is the less reliable of the two: .82 on cities, .46 on animals, .58 on translations at the same layer, and
-# other numbers at the next. The start decides what it finds, and a small loss does not mean truth.
+# CCS is the less reliable of the two: .90 on cities and .94 on animals at this layer, .50 on translations, and on cities
+# .81 and .53 at the next two. With the best of ten starts instead of five, animals came out at .46. The start decides
+# what it finds, and a small loss does not mean truth.
 #
 # And neither looks for truth. With a fruit after each answer both follow the fruit on every pair at every layer, also
-# at layer 1, where even a probe with labels is at chance (.51). That probe still finds the answer at layers 13 to 21
-# (.68 to .82). An experimenter who did not know of the banana would have reported a consistent,
+# at layer 2, where even a probe with labels is at chance (.50). That probe still finds the answer at layers 14 to 20
+# (.68 to .79). An experimenter who did not know of the banana would have reported a consistent,
 # confident, unsupervised discovery. Which features of *your* data are as consistent as truth?
 #
 # | | published | here |
 # |---|---|---|
-# | CCS against zero-shot answers | +4 points on average, [Burns et al. 2022](https://arxiv.org/abs/2212.03827), abstract | −1, −35 and −15 points (cities, animals, translations) |
+# | CCS against zero-shot answers | +4 points on average, [Burns et al. 2022](https://arxiv.org/abs/2212.03827), abstract | +7, +13 and −23 points (cities, animals, translations) |
 # | a planted word captures CCS | shown, with the word in the question: [Farquhar et al. 2023](https://arxiv.org/abs/2312.10029) | CCS and contrast PCA follow it on every test pair |
 #
 # **Try it yourself.** Put the fruit into the *question*, as Farquhar et al. do: does it still work on this model? Or
