@@ -104,7 +104,7 @@ def clamping(
 def typical_norm(acts: Float[Tensor, "... d_model"]) -> float:
     """The median norm of the vectors; of an even number, the mean of the middle two.
 
-    A stream's norm differs from layer to layer, and at a text's first token it may be ten times that of all others.
+    A stream's norm differs from layer to layer, and at a text's first token it may be many times that of all others.
     `fraction * typical_norm(acts) * direction / direction.norm()` makes directions comparable across layers.
     Raises ValueError where there is no vector.
     """
