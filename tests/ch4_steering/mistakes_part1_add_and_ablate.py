@@ -1009,6 +1009,18 @@ def end_of_prompt_only(model, tokens, layer, direction, coefficient, max_new_tok
 
 
 @mistake("generate_steered")
+def first_token_spared(model, tokens, layer, direction, coefficient, max_new_tokens):
+    """The prompt's first token is not steered. Every position is, also one whose stream is unlike all others."""
+    passes, step = itertools.count(), coefficient * direction
+
+    def change(resid):
+        spared = resid[:, : 1 if next(passes) == 0 else 0]
+        return torch.cat([spared, resid[:, spared.shape[1] :] + step], dim=1)
+
+    return steered(model, tokens, layer, change, max_new_tokens)
+
+
+@mistake("generate_steered")
 def prompt_only(model, tokens, layer, direction, coefficient, max_new_tokens):
     """Only the prompt is steered, in the first pass. Each later pass holds a new token, which is steered too."""
     passes, step = itertools.count(), coefficient * direction
