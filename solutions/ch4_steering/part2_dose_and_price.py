@@ -28,22 +28,23 @@ check, use_reference = open_lesson("ch4_steering/part2_dose_and_price")
 #
 # difficulty ●●○○○ · importance ●●●●● · 12 minutes
 #
-# `effect(coefficient)` runs the model with the direction added `coefficient` times, and returns the metric of every
-# example. Take the mean over examples at each coefficient, in the order in which they are given: the dose-response
-# curve. Then its slope. Far out the curve bends, since it saturates or the model breaks. So the slope is taken around
-# zero, as a central difference, with the smallest $c > 0$ for which both $c$ and $-c$ are among the coefficients:
+# `effect(coefficient)` runs the model with the direction added `coefficient` times, and returns the metric of
+# every example. Take the mean over examples at each coefficient, in the order in which they are given: the
+# dose-response curve. Then its slope. Far out the curve bends, since it saturates or the model breaks. So the
+# slope is taken around zero, as a central difference, with the smallest $c > 0$ for which both $c$ and $-c$ are
+# among the coefficients:
 #
 # $$ \frac{m(c) - m(-c)}{2c}, $$
 #
-# where $m$ is the mean over examples. What a push does in both directions alike, such as harm, drops out of it. Every
-# call runs the model on all examples: call `effect` once for each coefficient, and for nothing else. Without a
-# symmetric pair there is no slope: `ValueError`, before anything is run. Zero is no pair, and need not be among the
-# coefficients.
+# where $m$ is the mean over examples. What a push does in both directions alike, such as harm, drops out of it.
+# Every call runs the model on all examples: call `effect` once for each coefficient, and for nothing else. Without
+# a symmetric pair there is no slope: `ValueError`, before anything is run. Zero is no pair, and need not be among
+# the coefficients.
 #
 # <details><summary>Hint</summary>
 #
-# `[c for c in coefficients if c > 0 and -c in coefficients]` are the candidates. `coefficients.index(c)` says which
-# of the means belongs to `c`.
+# `[c for c in coefficients if c > 0 and -c in coefficients]` are the candidates. `coefficients.index(c)` says
+# which of the means belongs to `c`.
 #
 # </details>
 
@@ -52,7 +53,7 @@ check, use_reference = open_lesson("ch4_steering/part2_dose_and_price")
 def dose_response(
     effect: Callable[[float], Float[Tensor, "example"]], coefficients: list[float]
 ) -> tuple[Float[Tensor, "coefficient"], float]:
-    """(means, slope): the mean effect over examples at each coefficient, and (m(c) − m(−c)) / 2c at the smallest pair.
+    """(means, slope): the mean over examples at each coefficient, and (m(c) − m(−c)) / 2c at the smallest pair.
 
     effect: from a coefficient to the metric of every example; expensive, called once for each coefficient.
     coefficients: in any order, without repetitions; means come in the same order.
@@ -81,13 +82,13 @@ check(dose_response)
 #
 # $$ \mathrm{KL}(p \,\Vert\, q) = \sum_t p_t \, (\log p_t - \log q_t), $$
 #
-# with $p$ the base model and $q$ the steered one: by how many nats the steered model predicts the base model's tokens
-# worse than the base model does. Compute it from log-probabilities. A probability that is too small for a float is
-# rounded to 0, its logarithm is not.
+# with $p$ the base model and $q$ the steered one: by how many nats the steered model predicts the base model's
+# tokens worse than the base model does. Compute it from log-probabilities. A probability that is too small for a
+# float is rounded to 0, its logarithm is not.
 #
-# A logit of −∞ is a token that cannot come. Where the *base* model excludes it, it adds nothing: $0 \log 0 = 0$. Where
-# only the *steered* model does, the divergence is infinite. A NaN, from a model pushed to pieces, has to stay visible:
-# its text's divergence is NaN, not 0. Logits of different shape: `ValueError`.
+# A logit of −∞ is a token that cannot come. Where the *base* model excludes it, it adds nothing: $0 \log 0 = 0$.
+# Where only the *steered* model does, the divergence is infinite. A NaN, from a model pushed to pieces, has to
+# stay visible: its text's divergence is NaN, not 0. Logits of different shape: `ValueError`.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -97,8 +98,8 @@ check(dose_response)
 #
 # <details><summary>Hint 2</summary>
 #
-# 0 · ∞ is NaN. `terms.masked_fill(p == 0, 0)` mends it, and leaves a NaN in `p` alone; `torch.where(p > 0, terms, 0)`
-# does not, as NaN > 0 is false.
+# 0 · ∞ is NaN. `terms.masked_fill(p == 0, 0)` mends it, and leaves a NaN in `p` alone;
+# `torch.where(p > 0, terms, 0)` does not, as NaN > 0 is false.
 #
 # </details>
 
@@ -131,8 +132,8 @@ check(kl_divergence)
 #
 # Any push of that length does something. What a direction does counts only beyond what `n` random ones of the same
 # norm do. Draw each of them isotropically, so that no way in the space is preferred: independent standard normal
-# numbers, divided by their own norm, times the norm of `like`. Call `effect` once on each, and return the smallest and
-# the largest effect. All randomness comes from `generator`. No direction at all (`n` < 1) or a zero `like`:
+# numbers, divided by their own norm, times the norm of `like`. Call `effect` once on each, and return the smallest
+# and the largest effect. All randomness comes from `generator`. No direction at all (`n` < 1) or a zero `like`:
 # `ValueError`, before anything is run.
 #
 # <details><summary>Hint</summary>
@@ -175,14 +176,15 @@ check(random_direction_band)
 #
 # difficulty ●○○○○ · importance ●●●●○ · 8 minutes
 #
-# A mean slope hides who moved. Tan et al. (2024) look at the slope of every single example, and find it highly variable:
-# some examples move against the push, although the mean goes with it. Return the mean slope, and the fraction of
-# examples that move the wrong way, that is with a slope below 0. A slope of exactly 0 is not the wrong way. No
-# example, or a slope that is NaN or infinite: `ValueError`.
+# A mean slope hides who moved. Tan et al. (2024) look at the slope of every single example, and find it highly
+# variable: some examples move against the push, although the mean goes with it. Return the mean slope, and the
+# fraction of examples that move the wrong way, that is with a slope below 0. A slope of exactly 0 is not the wrong
+# way. No example, or a slope that is NaN or infinite: `ValueError`.
 #
 # <details><summary>Hint</summary>
 #
-# The mean of a Boolean tensor needs `.float()` first. `slopes.isfinite()` is false for NaN and for both infinities.
+# The mean of a Boolean tensor needs `.float()` first. `slopes.isfinite()` is false for NaN and for both
+# infinities.
 #
 # </details>
 

@@ -143,7 +143,7 @@ def straight_line_through_all(effect, coefficients):
 
 
 @mistake("dose_response")
-def line_through_the_pair_and_zero(effect, coefficients):
+def outermost_coefficients(effect, coefficients):
     """This is the rise between the outermost coefficients. The slope is that around zero, of the smallest pair."""
 
     def slope(means, c):
@@ -196,6 +196,18 @@ def a_step_of_its_own(effect, coefficients):
     means = measured(effect, coefficients)
     rise = effect(1e-3).mean().item() - effect(-1e-3).mean().item()
     return in_order(means, coefficients), rise / 2e-3
+
+
+@mistake("dose_response")
+def partner_measured_anew(effect, coefficients):
+    """The smallest c > 0 was taken, whether −c is there or not, and effect called for −c. That is one more run: take
+    the smallest c whose partner is among the coefficients."""
+    positive = [each for each in coefficients if each > 0]
+    if not positive:
+        raise ValueError("no positive coefficient")
+    means, c = measured(effect, coefficients), min(positive)
+    below = means[-c] if -c in means else effect(-c).mean().item()
+    return in_order(means, coefficients), (means[c] - below) / (2 * c)
 
 
 @mistake("dose_response")
@@ -1248,6 +1260,17 @@ def like_counted(effect, like, n, generator):
             return [*super().directions(), self.like]
 
     return WithLike(effect, like, n, generator).band()
+
+
+@mistake("random_direction_band")
+def like_among_them(effect, like, n, generator):
+    """One of the n directions is `like` itself, so that the band always holds its effect. Draw all n."""
+
+    class Among(Directions):
+        def directions(self):
+            return [self.like, *super().directions()][: self.n]
+
+    return Among(effect, like, n, generator).band()
 
 
 @mistake("random_direction_band")

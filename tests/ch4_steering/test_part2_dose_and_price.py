@@ -25,7 +25,9 @@ class Curve:
         x = float(coefficient)
         if self.open:
             self.asked.append(x)
-        return sum(self.powers[:, power] * x**power for power in range(self.powers.shape[1]))
+        return self.powers @ torch.tensor(
+            [x**i for i in range(self.powers.shape[1])], dtype=self.powers.dtype
+        )
 
     def close(self):
         self.open = False
@@ -79,8 +81,7 @@ class TestDoseResponse:
             assert_close(means, expected, rtol=1e-3, atol=1e-3, what=f"means at {coefficients}")
 
     def test_smallest_pair(self, learner):
-        """the slope is that of the smallest pair, wherever it stands; coefficients nearer to 0 without a partner do not
-        count"""
+        """the slope is that of the smallest pair, wherever it stands; what is nearer to 0 but alone does not count"""
         # The mean is x³: between −c and c it rises by 2c³, so that the slope is c².
         cube = Curve([[0.0, 0.0, 0.0, 1.0]])
         for coefficients, c in (
