@@ -33,9 +33,9 @@ check, use_reference = open_lesson("ch4_steering/part3_which_direction_steers")
 # $$ w = \Bigl((1 - s)\,\Sigma + s\,\frac{\operatorname{tr} \Sigma}{d}\, I\Bigr)^{-1} (\mu_1 - \mu_0). $$
 #
 # $\Sigma$ is the covariance within the classes, pooled: of each text take the deviation from the mean of *its own*
-# class, and average the outer products over all $n$ texts of both classes (divide by $n$). The shrinkage $s$ pulls
-# $\Sigma$ towards a multiple of the identity with the same trace. With $s = 0$ this is Fisher's discriminant; with
-# $s = 1$ a multiple of the difference of means.
+# class, and average the outer products over all $n$ texts of both classes. (Divide by $n$; another divisor would only
+# change the length of $w$.) The shrinkage $s$ pulls $\Sigma$ towards a multiple of the identity with the same trace.
+# With $s = 0$ this is Fisher's discriminant; with $s = 1$ a multiple of the difference of means.
 #
 # Where one class is missing, where $s$ is not within 0 … 1, and where the matrix is singular: `ValueError`. A
 # pseudo-inverse would return something there. But it ignores every direction in which the classes do not vary, and
@@ -147,7 +147,7 @@ check(project_out)
 #
 # every row loses its component along the direction, and so does everything that is written, whatever $x$ is. What is
 # orthogonal to the direction is written as before. (Arditi et al. multiply from the other side, so that their formula
-# is the transpose of this one. They treat biases that are added to the stream in the same way.)
+# is the transpose of this one. They treat biases that are added to the stream in the same way: as a weight of one row.)
 #
 # `direction` may have any length (a zero one: `ValueError`). Return a new tensor of the same dtype.
 #
