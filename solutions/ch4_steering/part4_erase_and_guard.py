@@ -90,9 +90,10 @@ check(inlp_projection)
 #
 # How much has to go? A linear probe of the labels has nothing to work with as soon as all classes have the *same
 # mean*: then no linear predictor has a smaller log-loss than a constant, and the same holds for every convex loss.
-# That is a theorem, about the rows on which the eraser was fitted. Many affine maps make the means equal. LEACE is the
-# one that changes the activations least: whiten them ($\Sigma$ becomes the identity), there remove the directions in
-# which the classes' means differ by an orthogonal projection, and undo the whitening,
+# That is a theorem, about the rows on which the eraser was fitted. (Accuracy is no convex loss, and it has no such
+# bound.) Many affine maps make the means equal. LEACE is the one that changes the activations least, on average over
+# the rows: whiten them ($\Sigma$ becomes the identity), remove the directions in which the classes' means differ there
+# by an orthogonal projection, and undo the whitening,
 #
 # $$ P = I - \Sigma^{1/2}\, UU^\top (\Sigma^{1/2})^{+}, \qquad b = \mu - P\mu, $$
 #
@@ -135,7 +136,7 @@ def leace_eraser(
 
     labels: True and False, or integers, each the name of a class. No affine map that does this changes acts less.
     Raises ValueError for fewer than two classes.
-    Source: Belrose et al. 2023, arXiv:2306.03819, section 4 (LEACE); here without shrinkage of the covariance.
+    Source: Belrose et al. 2023, arXiv:2306.03819, section 4 (LEACE). Their package also shrinks the covariance.
     """
     ### BEGIN SOLUTION
     classes = labels.unique()

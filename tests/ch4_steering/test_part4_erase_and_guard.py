@@ -126,8 +126,9 @@ class TestInlpProjection:
     def test_what_fit_is_given(self, learner, rng):
         """`fit` is called once a round with the labels: first with acts as they are, then with acts @ P so far"""
         acts, labels = labelled(rng)
-        expected = [acts.double() @ projection for projection in by_numpy(acts, labels, fit_ridge, 2)]
-        fit = FitSpy(fit_ridge)
+        directions = some_directions(rng, 3, 5)
+        expected = [acts.double(), *(acts.double() @ span_removed(directions[:k]) for k in (1, 2))]
+        fit = FitSpy(fit_first_left(*directions))
         try:
             learner.inlp_projection(acts.clone(), labels.clone(), fit, 3)
         finally:
@@ -364,11 +365,13 @@ class TestLeaceEraser:
     @hidden
     def test_agrees_with_closed_form(self, learner, rng):
         """agrees with a formula that needs no square root of Σ, for two classes and for more"""
-        for n, d_model, n_classes in ((30, 5, 2), (9, 2, 2), (20, 1, 2), (40, 6, 3), (60, 8, 4), (50, 3, 5)):
+        # More rows than dimensions, then fewer.
+        sizes = (30, 5, 2), (9, 2, 2), (20, 1, 2), (40, 6, 3), (60, 8, 4), (50, 3, 5), (5, 9, 2), (7, 12, 3)
+        for n, d_model, n_classes in sizes:
             acts, labels = concept(rng, n, d_model, n_classes)
             received = learner.leace_eraser(acts, labels)
             expected = closed_form(acts, labels)
-            what = f"{n_classes} classes in {d_model} dimensions"
+            what = f"{n} rows of {n_classes} classes in {d_model} dimensions"
             assert_close(received, expected, rtol=1e-3, atol=1e-3, what=what)
 
     def test_least_change(self, learner, rng):
@@ -449,11 +452,19 @@ class TestLeaceEraser:
         """with fewer rows than dimensions the means coincide, and directions in which no row differs are left alone"""
         for n, d_model, n_classes in ((5, 9, 2), (6, 6, 2), (7, 12, 3)):
             acts, labels = concept(rng, n, d_model, n_classes)
-            received = eraser_of(learner, acts, labels)
-            after = acts.double() @ received[0].T + received[1]
+            projection, bias = eraser_of(learner, acts, labels)
             what = f"{n} rows in {d_model} dimensions"
-            assert_means_coincide(after, labels, acts, what)
-            assert_close(received, closed_form(acts, labels), rtol=1e-3, atol=1e-3, what=what)
+            assert_means_coincide(acts.double() @ projection.T + bias, labels, acts, what)
+            centred = acts.double() - acts.double().mean(dim=0)
+            # The last of all the right singular vectors: no row has a part along them.
+            still = torch.linalg.svd(centred).Vh[n - 1 :]
+            assert_close(
+                still @ projection.T, still, rtol=1e-3, atol=1e-3, what=f"{what}: such directions, projected"
+            )
+            read = projection.T @ still.T
+            assert_close(
+                read, still.T, rtol=1e-3, atol=1e-3, what=f"{what}: what is read along such directions"
+            )
 
     def test_dependent_dimensions(self, learner, rng):
         """a dimension that occurs twice still does so afterwards, and a constant one keeps its value"""
@@ -487,9 +498,9 @@ class TestLeaceEraser:
             assert_close(received[1] / factor, bias, rtol=1e-3, atol=1e-3, what=f"bias / {factor:g}, {what}")
 
     def test_uneven_scales(self, learner, rng):
-        """works where one dimension varies ten thousand times as much as another, as in a residual stream"""
+        """works where one dimension varies thousands of times as much as another, as in a residual stream"""
         acts, labels = concept(rng, 40, 5)
-        scales = 10.0 ** torch.linspace(-1, 3, 5)
+        scales = 10.0 ** torch.linspace(-1, 2.5, 5)
         after = erased(learner, acts * scales, labels)
         assert_means_coincide(after, labels, acts * scales, "uneven scales")
         expected = erased(learner, acts, labels)
@@ -497,10 +508,15 @@ class TestLeaceEraser:
 
     def test_dtype(self, learner, rng):
         """has the dtype of acts, so that acts @ projection.T + bias works, and in float64 keeps the digits"""
-        for dtype, atol in ((torch.float32, 1e-3), (torch.float64, 1e-8)):
-            acts, labels = concept(rng, dtype=dtype)
-            projection, bias = learner.leace_eraser(acts, labels)
-            assert_close((projection, bias), closed_form(acts, labels), rtol=0, atol=atol, what=str(dtype))
+        # The example by hand, in other coordinates.
+        rows = torch.tensor([[0.0, 1.0], [2.0, 1.0], [-2.0, -1.0], [0.0, -1.0]], dtype=torch.float64)
+        labels = torch.tensor([False, True, False, True])
+        change, shift = stretch(rng, 2, 0.5, 2.0), torch.randn(2, generator=rng).double()
+        expected = change @ torch.tensor([[0.0, 1.0], [0.0, 1.0]]).double() @ torch.linalg.inv(change)
+        for dtype, atol in ((torch.float32, 1e-3), (torch.float64, 1e-9)):
+            projection, bias = learner.leace_eraser((rows @ change.T + shift).to(dtype), labels)
+            assert_close(projection, expected, rtol=0, atol=atol, what=f"projection, {dtype}")
+            assert_close(bias, shift - expected @ shift, rtol=0, atol=atol, what=f"bias, {dtype}")
             assert projection.dtype == bias.dtype == dtype, (
                 f"expected {dtype} for {dtype} activations, received {projection.dtype} and {bias.dtype}"
             )
@@ -671,18 +687,18 @@ class TestAmnesicEffect:
             assert_close(received, factor * expected, rtol=1e-3, atol=1e-4, what=what)
 
     def test_rounded_projections(self, learner, rng):
-        """ranks agree also where projections are rounded: products of float32, wide, or far from orthogonal"""
+        """ranks agree also where projections are rounded, as products of float32 matrices are"""
         for d_model, rank in ((40, 7), (30, 29), (6, 5), (5, 0)):
             basis = [
                 torch.linalg.qr(torch.randn(d_model, d_model, generator=rng))[0][:, :rank] for _ in range(3)
             ]
-            eye = torch.eye(d_model)
-            erase, *random_erase = (torch.linalg.multi_dot([eye - q @ q.T] * 3) for q in basis)
+            exact = torch.stack([torch.eye(d_model).double() - q.double() @ q.double().T for q in basis])
+            rounded = torch.stack([torch.linalg.multi_dot([torch.eye(d_model) - q @ q.T] * 3) for q in basis])
             metric = curved_metric(rng, d_model)
-            expected = sum(map(metric, random_erase)) / 2 - metric(erase)
-            received = learner.amnesic_effect(metric, erase, torch.stack(random_erase))
+            expected = float(learner.amnesic_effect(metric, exact[0], exact[1:]))
+            received = learner.amnesic_effect(metric, rounded[0], rounded[1:])
             what = f"{rank} of {d_model} directions"
-            assert_close(received, expected, rtol=1e-3, atol=1e-5, what=what)
+            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=what)
 
     def test_arguments_unchanged(self, learner, rng):
         """leaves the erasures as they were"""
