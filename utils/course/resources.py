@@ -88,7 +88,7 @@ def get(name: str) -> object:
         raise LookupError(f"no resource is called {name!r}; there are {sorted(BUILDERS)}")
     resource: Any = BUILDERS[name]()
     _built[id(resource)] = name
-    for module in resource.modules():
+    for module in resource.modules() if hasattr(resource, "modules") else ():
         _hooked.append((module, dict(module._forward_hooks), list(getattr(module, "fwd_hooks", ()))))
     return resource
 
