@@ -10,18 +10,108 @@
 # * put a band of random directions of the same norm around an effect;
 # * look behind a mean, at the examples that move the wrong way.
 #
-# Time: to be measured.
+# Time: 65 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
+import re
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from utils.course import open_lesson
+from utils.activations import last_token_activations
+from utils.course import open_lesson, sample_size
+from utils.datasets import BLAME, PRAISE, concept_pairs, concept_words, load_review_pairs
+from utils.likelihood import word_tokens
+from utils.metrics import mean_interval
+from utils.models import load_language_model, tokenize
+from utils.organisms.evaluate import neutral_prose
+from utils.plots import continuations, dose_response_curves, score_histogram, tradeoff
+from utils.prefixes import Prefixes
+from utils.splits import group_split
+from utils.steering import adding, steering_report, typical_norm
 
 check, use_reference = open_lesson("ch4_steering/part2_dose_and_price")
+model = load_language_model()
+
+# %% [markdown]
+# ## What is pushed, and what is read
+#
+# A direction of praise, as in part 1: the mean difference over pairs of reviews that say whether they like a thing.
+# Where to push is chosen on other things, and the report is about others again: reviews of both signs that *imply*
+# an opinion, with no word that says it.
+
+# %%
+said, implied = (load_review_pairs(kind) for kind in ("said", "implied"))
+parts = group_split([each.group for each in said], (0.5, 0.2, 0.3), seed=0)
+things = [{said[i].group for i in part} for part in parts]
+fitting = [each for each in said if each.group in things[0]][:: sample_size(1, 4)]
+choosing, reporting = (
+    [each for each in implied if each.group in group][:: sample_size(1, 4)] for group in things[1:]
+)
+LAYERS = list(range(4, model.cfg.n_layers, max(1, model.cfg.n_layers // 6)))[:: sample_size(1, 2)]
+positive, negative = (
+    last_token_activations(model, tokenize(model, [getattr(each, side) for each in fitting]), LAYERS)
+    for side in ("positive", "negative")
+)
+stream = torch.cat([positive, negative])
+print(f"{len(fitting)} pairs to fit on, {len(choosing)} to choose with, {len(reporting)} to report")
+
+# %% [markdown]
+# Directions are compared at one length. A coefficient of 1 is the stream's median norm at that layer, so .25 is a
+# push a quarter as long as the stream itself.
+
+# %%
+norms = {layer: typical_norm(stream[:, at]) for at, layer in enumerate(LAYERS)}
+
+
+def unit_of_stream(direction: Float[Tensor, "d_model"], layer: int) -> Float[Tensor, "d_model"]:
+    """The direction, as long as the stream is at this layer."""
+    return norms[layer] * direction / direction.norm()
+
+
+praise = {
+    layer: unit_of_stream((positive - negative)[:, at].mean(dim=0), layer) for at, layer in enumerate(LAYERS)
+}
+print({layer: round(norm, 1) for layer, norm in norms.items()})
+
+# %% [markdown]
+# The metric: after each review comes "Overall, it was", and we read by how many nats words of praise are more
+# probable than words of blame as the next one. The push acts on these four tokens. What stands before them does not
+# change and is computed once (`Prefixes`).
+
+# %%
+ENDING = model.tokenizer(" Overall, it was", add_special_tokens=False)["input_ids"]
+PRAISED, BLAMED = (word_tokens(model.tokenizer, words) for words in (PRAISE, BLAME))
+
+
+def pushing(layer: int, push: Float[Tensor, "d_model"]):
+    """The hook that adds the push after this block."""
+    return [(f"blocks.{layer}.hook_out", lambda resid, hook: resid + push)]
+
+
+def praised(asked: Prefixes, hooks=()) -> Float[Tensor, "text"]:
+    """log p(a word of praise) − log p(a word of blame), in nats."""
+    last = asked.logits(ENDING, hooks, last=1)[:, 0]
+    return last[:, PRAISED].logsumexp(dim=1) - last[:, BLAMED].logsumexp(dim=1)
+
+
+# %%
+def asked_of(pairs) -> Prefixes:
+    """The positive texts of the pairs, then the negative ones."""
+    texts = [getattr(each, side) for side in ("positive", "negative") for each in pairs]
+    return Prefixes(model, tokenize(model, texts))
+
+
+asked = {"choose": asked_of(choosing), "report": asked_of(reporting)}
+is_positive = np.repeat([True, False], len(reporting))
+groups = np.tile([each.group for each in reporting], 2)
+before = praised(asked["report"])
+gap = mean_interval((before[is_positive] - before[~is_positive]), groups=groups[is_positive])
+print(f"unsteered, after the positive text of a pair minus after its negative one: {gap} nats")
 
 # %% [markdown]
 # ## Exercise · `dose_response`
@@ -71,6 +161,170 @@ def dose_response(
 
 
 check(dose_response)
+
+# %% [markdown]
+# A curve a layer, on the reviews for choosing. **Expect** it to rise, to be near a straight line through the middle, and
+# to bend or fall where the push is as long as the stream.
+
+# %%
+COEFFICIENTS = [-1.0, -0.5, -0.25, -0.125, 0.0, 0.125, 0.25, 0.5, 1.0][:: sample_size(1, 2)]
+
+
+def response(
+    direction: Float[Tensor, "d_model"], layer: int, part: str
+) -> Callable[[float], Float[Tensor, "text"]]:
+    """From a coefficient to each text's metric."""
+    return lambda coefficient: praised(asked[part], pushing(layer, coefficient * direction))
+
+
+curves, slopes = [], {}
+for layer in tqdm(LAYERS, desc="layers", leave=False):
+    means, slopes[layer] = dose_response(response(praise[layer], layer, "choose"), COEFFICIENTS)
+    curves.append(means)
+print("slope by layer, nats a coefficient of 1:", {layer: round(slope, 2) for layer, slope in slopes.items()})
+
+# %% [markdown]
+# ## Exercise · `random_direction_band`
+#
+# difficulty ●●●○○ · importance ●●●●● · 15 minutes
+#
+# Any push of that length does something. What a direction does counts only beyond what `n` random ones of the same
+# norm do. Draw each of them isotropically, so that no way in the space is preferred: independent standard normal
+# numbers, divided by their own norm, times the norm of `like`. Call `effect` once on each, and return the smallest
+# and the largest effect. All randomness comes from `generator`. No direction at all (`n` < 1) or a zero `like`:
+# `ValueError`, before anything is run.
+#
+# <details><summary>Hint</summary>
+#
+# `torch.randn(like.shape, generator=generator, dtype=like.dtype)`. Its norm is near √d_model, but not equal to it:
+# divide.
+#
+# </details>
+
+
+# %%
+def random_direction_band(
+    effect: Callable[[Float[Tensor, "d_model"]], float],
+    like: Float[Tensor, "d_model"],
+    n: int,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """(low, high): the smallest and the largest effect of n random directions with the norm of `like`.
+
+    effect: from a direction, of like's shape, dtype and norm, to a number; called n times, once a direction.
+    generator: the only source of randomness; it moves on.
+    Raises ValueError, before `effect` is called, for n < 1 and for a zero `like`.
+    """
+    ### BEGIN SOLUTION
+    norm = like.norm()
+    if n < 1 or norm == 0:
+        raise ValueError(f"{n} directions of norm {norm}: at least one is needed, and a norm above zero")
+    effects = []
+    for _ in range(n):
+        drawn = torch.randn(like.shape, generator=generator, dtype=like.dtype)
+        effects.append(effect(drawn / drawn.norm() * norm))
+    return min(effects), max(effects)
+    ### END SOLUTION
+
+
+check(random_direction_band)
+
+# %% [markdown]
+# The same for random directions of the same norm. **Expect** a band around the unsteered value at small coefficients,
+# and no longer a narrow one at large ones: far out, every push does something.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+low, high = torch.zeros(2, len(LAYERS), len(COEFFICIENTS))
+for row, layer in enumerate(tqdm(LAYERS, desc="random directions", leave=False)):
+    for column, coefficient in enumerate(COEFFICIENTS):
+        low[row, column], high[row, column] = random_direction_band(
+            lambda direction, layer=layer, coefficient=coefficient: (
+                response(direction, layer, "choose")(coefficient).mean().item()
+            ),
+            praise[layer],
+            sample_size(5, 2) if coefficient else 1,
+            generator,
+        )
+
+# %%
+best = max(LAYERS, key=lambda layer: slopes[layer])
+dose_response_curves(
+    COEFFICIENTS,
+    {"praise": torch.stack(curves)},
+    bands={"random directions": (low, high)},
+    layers=LAYERS,
+    start=LAYERS.index(best),
+    title="Praise pushed into reviews that imply an opinion",
+    xlabel="coefficient (1: as long as the stream)",
+    ylabel="praise − blame, nats",
+)
+
+# %% [markdown]
+# ## Exercise · `steerability`
+#
+# difficulty ●○○○○ · importance ●●●●○ · 8 minutes
+#
+# A mean slope hides who moved. Tan et al. (2024) look at the slope of every single example, and find it highly
+# variable: some examples move against the push, although the mean goes with it. Return the mean slope, and the
+# fraction of examples that move the wrong way, that is with a slope below 0. A slope of exactly 0 is not the wrong
+# way. No example, or a slope that is NaN or infinite: `ValueError`.
+#
+# <details><summary>Hint</summary>
+#
+# The mean of a Boolean tensor needs `.float()` first. `slopes.isfinite()` is false for NaN and for both
+# infinities.
+#
+# </details>
+
+
+# %%
+def steerability(per_example_slopes: Float[Tensor, "example"]) -> tuple[float, float]:
+    """(mean, fraction_wrong_way): the mean slope, and the fraction of examples whose slope is below 0.
+
+    per_example_slopes: change of the metric per unit of the coefficient, positive where it is the one intended.
+    Raises ValueError where there is no example, and for slopes that are NaN or infinite.
+    Source: Tan et al. 2024, arXiv:2407.12404, who call such examples anti-steerable.
+    """
+    ### BEGIN SOLUTION
+    if len(per_example_slopes) == 0 or not per_example_slopes.isfinite().all():
+        raise ValueError("needs at least one slope, and all of them finite")
+    return per_example_slopes.mean().item(), (per_example_slopes < 0).float().mean().item()
+    ### END SOLUTION
+
+
+check(steerability)
+
+# %% [markdown]
+# On the reviews for the report, at the layer chosen, every text has a slope of its own: the rise from −.25 to +.25,
+# divided by .5. Twenty random directions say what a mean slope is worth. **Expect** the mean far outside their band, and
+# texts that go the wrong way all the same.
+
+# %%
+DOSE = 0.25
+
+
+def slopes_of(direction: Float[Tensor, "d_model"], layer: int) -> Float[Tensor, "text"]:
+    """Each reported text's rise a coefficient of 1, from −DOSE to DOSE."""
+    respond = response(direction, layer, "report")
+    return (respond(DOSE) - respond(-DOSE)) / (2 * DOSE)
+
+
+moved = slopes_of(praise[best], best)
+mean, wrong = steerability(moved)
+band = random_direction_band(
+    lambda direction: slopes_of(direction, best).mean().item(), praise[best], sample_size(20, 2), generator
+)
+print(f"layer {best}: mean slope {mean_interval(moved, groups=groups)}, random {band[0]:.2f} … {band[1]:.2f}")
+print(f"the wrong way: {mean_interval(moved < 0, groups=groups)} of {len(moved)} texts")
+score_histogram(
+    moved,
+    is_positive,
+    title=f"How far each review moves when praise is pushed after block {best}",
+    names=("negative reviews", "positive reviews"),
+    threshold=0.0,
+    xlabel="slope: nats a coefficient of 1",
+)
 
 # %% [markdown]
 # ## Exercise · `kl_divergence`
@@ -126,82 +380,127 @@ def kl_divergence(
 check(kl_divergence)
 
 # %% [markdown]
-# ## Exercise · `random_direction_band`
+# ## The price
 #
-# difficulty ●●●○○ · importance ●●●●● · 15 minutes
-#
-# Any push of that length does something. What a direction does counts only beyond what `n` random ones of the same
-# norm do. Draw each of them isotropically, so that no way in the space is preferred: independent standard normal
-# numbers, divided by their own norm, times the norm of `like`. Call `effect` once on each, and return the smallest
-# and the largest effect. All randomness comes from `generator`. No direction at all (`n` < 1) or a zero `like`:
-# `ValueError`, before anything is run.
-#
-# <details><summary>Hint</summary>
-#
-# `torch.randn(like.shape, generator=generator, dtype=like.dtype)`. Its norm is near √d_model, but not equal to it:
-# divide.
-#
-# </details>
-
+# The same push at every token of prose that has nothing to do with praise. **Expect** the price to grow with about the
+# square of the dose: in its minimum, at zero, a divergence has no slope.
 
 # %%
-def random_direction_band(
-    effect: Callable[[Float[Tensor, "d_model"]], float],
-    like: Float[Tensor, "d_model"],
-    n: int,
-    generator: torch.Generator,
-) -> tuple[float, float]:
-    """(low, high): the smallest and the largest effect of n random directions with the norm of `like`.
-
-    effect: from a direction, of like's shape, dtype and norm, to a number; called n times, once a direction.
-    generator: the only source of randomness; it moves on.
-    Raises ValueError, before `effect` is called, for n < 1 and for a zero `like`.
-    """
-    ### BEGIN SOLUTION
-    norm = like.norm()
-    if n < 1 or norm == 0:
-        raise ValueError(f"{n} directions of norm {norm}: at least one is needed, and a norm above zero")
-    effects = []
-    for _ in range(n):
-        drawn = torch.randn(like.shape, generator=generator, dtype=like.dtype)
-        effects.append(effect(drawn / drawn.norm() * norm))
-    return min(effects), max(effects)
-    ### END SOLUTION
+prose = neutral_prose(sample_size(6, 2), model.tokenizer)[:, :64]
+with torch.no_grad():
+    unsteered = model(prose).flatten(0, 1)
 
 
-check(random_direction_band)
+@torch.no_grad()
+def price(direction: Float[Tensor, "d_model"], layer: int, coefficient: float) -> float:
+    """The mean KL(base ‖ steered) a position of neutral prose, in nats."""
+    with adding(model, layer, direction, coefficient):
+        return kl_divergence(unsteered, model(prose).flatten(0, 1)).mean().item()
+
+
+doses = [c for c in COEFFICIENTS if c > 0]
+drawn = torch.randn(sample_size(5, 2), model.cfg.d_model, generator=generator)
+conditions = {"praise": praise[best], "blame": -praise[best]}
+conditions |= {f"random {i + 1}": unit_of_stream(row, best) for i, row in enumerate(drawn)}
+unpushed = before.mean().item()
+points = {}
+for name, direction in tqdm(conditions.items(), desc="price", leave=False):
+    effects = [response(direction, best, "report")(dose).mean().item() - unpushed for dose in doses]
+    points[name] = ([price(direction, best, dose) for dose in doses], [abs(effect) for effect in effects])
+for name in ("praise", "random 1"):
+    print(
+        f"{name:<9}", *(f"{dose:g}: {kl:.3f} nats" for dose, kl in zip(doses, points[name][0], strict=True))
+    )
+
+# %%
+tradeoff(
+    points,
+    labels={name: [f"{dose:g}" for dose in doses] for name in ("praise", "blame")},
+    title=f"What a push after block {best} does, and what it costs",
+    xlabel="KL(base ‖ steered) on neutral prose, nats a position",
+    ylabel="size of the effect, nats",
+)
 
 # %% [markdown]
-# ## Exercise · `steerability`
+# ## A concept of your choice
 #
-# difficulty ●○○○○ · importance ●●●●○ · 8 minutes
-#
-# A mean slope hides who moved. Tan et al. (2024) look at the slope of every single example, and find it highly
-# variable: some examples move against the push, although the mean goes with it. Return the mean slope, and the
-# fraction of examples that move the wrong way, that is with a slope below 0. A slope of exactly 0 is not the wrong
-# way. No example, or a slope that is NaN or infinite: `ValueError`.
-#
-# <details><summary>Hint</summary>
-#
-# The mean of a Boolean tensor needs `.float()` first. `slopes.isfinite()` is false for NaN and for both
-# infinities.
-#
-# </details>
+# Set `CONCEPT` to one of sea, war, cooking, winter or formal, and run on from here. The direction comes from pairs of sentences,
+# one neutral and one seen through the concept. The metric: after a neutral sentence and "It reminded them of the", the
+# log-probability that one of the concept's words comes next.
+
+# %%
+CONCEPT = "sea"
+CONCEPT_ENDING = model.tokenizer(" It reminded them of the", add_special_tokens=False)["input_ids"]
+pairs = concept_pairs(CONCEPT)
+fit_pairs, choose_pairs, report_pairs = pairs[:20], pairs[20:28], pairs[28:]
+about, neutral = (
+    last_token_activations(model, tokenize(model, [getattr(each, side) for each in fit_pairs]), LAYERS)
+    for side in ("about", "neutral")
+)
+concept = {
+    layer: unit_of_stream((about - neutral)[:, at].mean(dim=0), layer) for at, layer in enumerate(LAYERS)
+}
+WORD_IDS = word_tokens(model.tokenizer, concept_words(CONCEPT))
+
+
+def evoked(asked: Prefixes, hooks=()) -> Float[Tensor, "text"]:
+    """log p(a word of the concept) as the next one, in nats."""
+    return asked.logits(CONCEPT_ENDING, hooks, last=1)[:, 0].log_softmax(dim=1)[:, WORD_IDS].logsumexp(dim=1)
 
 
 # %%
-def steerability(per_example_slopes: Float[Tensor, "example"]) -> tuple[float, float]:
-    """(mean, fraction_wrong_way): the mean slope, and the fraction of examples whose slope is below 0.
-
-    per_example_slopes: change of the metric per unit of the coefficient, positive where it is the one intended.
-    Raises ValueError where there is no example, and for slopes that are NaN or infinite.
-    Source: Tan et al. 2024, arXiv:2407.12404, who call such examples anti-steerable.
-    """
-    ### BEGIN SOLUTION
-    if len(per_example_slopes) == 0 or not per_example_slopes.isfinite().all():
-        raise ValueError("needs at least one slope, and all of them finite")
-    return per_example_slopes.mean().item(), (per_example_slopes < 0).float().mean().item()
-    ### END SOLUTION
+to_choose, to_report = (
+    Prefixes(model, tokenize(model, [each.neutral for each in part])) for part in (choose_pairs, report_pairs)
+)
 
 
-check(steerability)
+def rise(asked: Prefixes, direction: Float[Tensor, "d_model"], layer: int) -> Float[Tensor, "text"]:
+    """Each text's slope, as above."""
+    up, down = (evoked(asked, pushing(layer, sign * DOSE * direction)) for sign in (1, -1))
+    return (up - down) / (2 * DOSE)
+
+
+concept_layer = max(LAYERS, key=lambda layer: rise(to_choose, concept[layer], layer).mean().item())
+moved = rise(to_report, concept[concept_layer], concept_layer)
+mean, wrong = steerability(moved)
+band = random_direction_band(
+    lambda direction: rise(to_report, direction, concept_layer).mean().item(),
+    concept[concept_layer],
+    sample_size(20, 2),
+    generator,
+)
+print(f"{CONCEPT}, layer {concept_layer}: mean slope {mean_interval(moved)}, the wrong way {wrong:.2f}")
+print(f"random {band[0]:.2f} … {band[1]:.2f}")
+
+# %% [markdown]
+# And what does the model *write*? `steering_report` puts all measures side by side: the effect, the price, how fluent the
+# continuations are. **Expect** a dose at which the concept shows and the language holds, and one beyond it at which
+# words repeat.
+
+# %%
+PROMPTS = [
+    f"Yesterday we went to the {place}, and"
+    for place in ("cinema", "restaurant", "office", "museum", "hospital")
+]
+tokens = tokenize(model, PROMPTS)
+reports = {
+    dose: steering_report(
+        model,
+        lambda dose=dose: adding(model, concept_layer, concept[concept_layer], dose),
+        lambda: evoked(to_report),
+        tokens,
+        prose[:4].tolist(),
+        max_new_tokens=sample_size(24, 4),
+    )
+    for dose in tqdm([0.0, *doses], desc="doses", leave=False)
+}
+words = set(concept_words(CONCEPT))
+texts = {}
+for dose, report in reports.items():
+    texts[f"{dose:g}"] = [model.tokenizer.decode(ids) for ids in report.steered.continuations]
+    with_word = sum(bool(words & set(re.findall("[a-z]+", text.lower()))) for text in texts[f"{dose:g}"])
+    print(
+        f"{dose:<6g} effect {report.effect:+.2f}   KL {report.kl:.3f}   perplexity {report.steered.perplexity:.1f}   "
+        f"repeated 4-grams {report.steered.repetition:.2f}   with a word of the concept {with_word}/{len(PROMPTS)}"
+    )
+continuations(texts, prompts=PROMPTS, title=f"{CONCEPT.capitalize()} pushed after block {concept_layer}")
