@@ -167,7 +167,7 @@ check(dose_response)
 # to bend or fall where the push is as long as the stream.
 
 # %%
-COEFFICIENTS = [-1.0, -0.5, -0.25, -0.125, 0.0, 0.125, 0.25, 0.5, 1.0][:: sample_size(1, 2)]
+COEFFICIENTS = [-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0][:: sample_size(1, 2)]
 
 
 def response(
@@ -243,7 +243,7 @@ for row, layer in enumerate(tqdm(LAYERS, desc="random directions", leave=False))
                 response(direction, layer, "choose")(coefficient).mean().item()
             ),
             praise[layer],
-            sample_size(5, 2) if coefficient else 1,
+            sample_size(4, 2) if coefficient else 1,
             generator,
         )
 
@@ -296,12 +296,12 @@ def steerability(per_example_slopes: Float[Tensor, "example"]) -> tuple[float, f
 check(steerability)
 
 # %% [markdown]
-# On the reviews for the report, at the layer chosen, every text has a slope of its own: the rise from −.25 to +.25,
-# divided by .5. Twenty random directions say what a mean slope is worth. **Expect** the mean far outside their band, and
+# On the reviews for the report, at the layer chosen, every text has a slope of its own: the rise from −.1 to +.1,
+# divided by .2. Twenty random directions say what a mean slope is worth. **Expect** the mean far outside their band, and
 # texts that go the wrong way all the same.
 
 # %%
-DOSE = 0.25
+DOSE = 0.1
 
 
 def slopes_of(direction: Float[Tensor, "d_model"], layer: int) -> Float[Tensor, "text"]:
@@ -494,6 +494,8 @@ reports = {
     )
     for dose in tqdm([0.0, *doses], desc="doses", leave=False)
 }
+
+# %%
 words = set(concept_words(CONCEPT))
 texts = {}
 for dose, report in reports.items():
