@@ -49,9 +49,8 @@ said, implied = (load_review_pairs(kind) for kind in ("said", "implied"))
 parts = group_split([each.group for each in said], (0.5, 0.2, 0.3), seed=0)
 things = [{said[i].group for i in part} for part in parts]
 fitting = [each for each in said if each.group in things[0]][:: sample_size(1, 4)]
-choosing, reporting = (
-    [each for each in implied if each.group in group][:: sample_size(1, 4)] for group in things[1:]
-)
+choosing, reporting = ([each for each in implied if each.group in group] for group in things[1:])
+choosing, reporting = choosing[:: sample_size(2, 8)], reporting[:: sample_size(1, 6)]
 LAYERS = list(range(4, model.cfg.n_layers, max(1, model.cfg.n_layers // 6)))[:: sample_size(1, 2)]
 positive, negative = (
     last_token_activations(model, tokenize(model, [getattr(each, side) for each in fitting]), LAYERS)
@@ -296,9 +295,9 @@ def steerability(per_example_slopes: Float[Tensor, "example"]) -> tuple[float, f
 check(steerability)
 
 # %% [markdown]
-# On the reviews for the report, at the layer chosen, every text has a slope of its own: the rise from −.1 to +.1,
-# divided by .2. Twenty random directions say what a mean slope is worth. **Expect** the mean far outside their band, and
-# texts that go the wrong way all the same.
+# On the reviews for the report every text has a slope of its own: the rise from −.1 to +.1, divided by .2. Twenty random
+# directions say what a mean slope is worth. First at an early layer. **Expect** a mean above zero, and texts that go the
+# wrong way all the same.
 
 # %%
 DOSE = 0.1
@@ -310,21 +309,41 @@ def slopes_of(direction: Float[Tensor, "d_model"], layer: int) -> Float[Tensor, 
     return (respond(DOSE) - respond(-DOSE)) / (2 * DOSE)
 
 
-moved = slopes_of(praise[best], best)
-mean, wrong = steerability(moved)
-band = random_direction_band(
-    lambda direction: slopes_of(direction, best).mean().item(), praise[best], sample_size(20, 2), generator
-)
-print(f"layer {best}: mean slope {mean_interval(moved, groups=groups)}, random {band[0]:.2f} … {band[1]:.2f}")
-print(f"the wrong way: {mean_interval(moved < 0, groups=groups)} of {len(moved)} texts")
-score_histogram(
-    moved,
-    is_positive,
-    title=f"How far each review moves when praise is pushed after block {best}",
-    names=("negative reviews", "positive reviews"),
-    threshold=0.0,
-    xlabel="slope: nats a coefficient of 1",
-)
+def histogram(layer: int):
+    """Every text's slope at this layer; prints the mean beside the random ones."""
+    moved = slopes_of(praise[layer], layer)
+    mean, wrong = steerability(moved)
+    low, high = random_direction_band(
+        lambda direction: slopes_of(direction, layer).mean().item(),
+        praise[layer],
+        sample_size(20, 2),
+        generator,
+    )
+    interval = mean_interval(moved, groups=groups)
+    print(
+        f"layer {layer}: mean {mean:.2f} [{interval.low:.2f}, {interval.high:.2f}], random {low:.2f} … {high:.2f}"
+    )
+    print(f"{wrong:.2f} of {len(moved)} texts go the wrong way")
+    return score_histogram(
+        moved,
+        is_positive,
+        title=f"How far each review moves when praise is pushed after block {layer}",
+        names=("negative reviews", "positive reviews"),
+        threshold=0.0,
+        xlabel="slope: nats a coefficient of 1",
+    )
+
+
+# %%
+histogram(LAYERS[1])
+
+# %% [markdown]
+# @READING_EARLY
+#
+# And at the layer that was chosen:
+
+# %%
+histogram(best)
 
 # %% [markdown]
 # ## Exercise · `kl_divergence`
@@ -386,7 +405,7 @@ check(kl_divergence)
 # square of the dose: in its minimum, at zero, a divergence has no slope.
 
 # %%
-prose = neutral_prose(sample_size(6, 2), model.tokenizer)[:, :64]
+prose = neutral_prose(sample_size(4, 2), model.tokenizer)[:, :64]
 with torch.no_grad():
     unsteered = model(prose).flatten(0, 1)
 
@@ -399,7 +418,7 @@ def price(direction: Float[Tensor, "d_model"], layer: int, coefficient: float) -
 
 
 doses = [c for c in COEFFICIENTS if c > 0]
-drawn = torch.randn(sample_size(5, 2), model.cfg.d_model, generator=generator)
+drawn = torch.randn(sample_size(3, 2), model.cfg.d_model, generator=generator)
 conditions = {"praise": praise[best], "blame": -praise[best]}
 conditions |= {f"random {i + 1}": unit_of_stream(row, best) for i, row in enumerate(drawn)}
 unpushed = before.mean().item()
@@ -429,7 +448,7 @@ tradeoff(
 # log-probability that one of the concept's words comes next.
 
 # %%
-CONCEPT = "sea"
+CONCEPT, DOSES = "sea", [0.25, 0.5, 0.75, 1.0]
 CONCEPT_ENDING = model.tokenizer(" It reminded them of the", add_special_tokens=False)["input_ids"]
 pairs = concept_pairs(CONCEPT)
 fit_pairs, choose_pairs, report_pairs = pairs[:20], pairs[20:28], pairs[28:]
@@ -473,36 +492,55 @@ print(f"{CONCEPT}, layer {concept_layer}: mean slope {mean_interval(moved)}, the
 print(f"random {band[0]:.2f} … {band[1]:.2f}")
 
 # %% [markdown]
-# And what does the model *write*? `steering_report` puts all measures side by side: the effect, the price, how fluent the
-# continuations are. **Expect** a dose at which the concept shows and the language holds, and one beyond it at which
-# words repeat.
+# And what does the model *write*? Greedy continuations, the concept added after every token, at the layer that moves the
+# next word most and at an earlier one. **Expect** a dose at which the concept shows and the language holds, and one
+# beyond it at which words repeat.
 
 # %%
 PROMPTS = [
     f"Yesterday we went to the {place}, and"
     for place in ("cinema", "restaurant", "office", "museum", "hospital")
 ]
-tokens = tokenize(model, PROMPTS)
-reports = {
-    dose: steering_report(
-        model,
-        lambda dose=dose: adding(model, concept_layer, concept[concept_layer], dose),
-        lambda: evoked(to_report),
-        tokens,
-        prose[:4].tolist(),
-        max_new_tokens=sample_size(24, 4),
-    )
-    for dose in tqdm([0.0, *doses], desc="doses", leave=False)
-}
+tokens = torch.tensor(tokenize(model, PROMPTS))
+words = set(concept_words(CONCEPT))
+
+
+def written(layer: int, dose: float) -> list[str]:
+    """What follows each prompt."""
+    with adding(model, layer, concept[layer], dose):
+        whole = model.generate(tokens, max_new_tokens=sample_size(24, 4), do_sample=False, verbose=False)
+    return model.tokenizer.batch_decode(whole[:, tokens.shape[1] :])
+
+
+texts = {"unsteered": written(concept_layer, 0.0)}
+for layer in (LAYERS[len(LAYERS) // 3], concept_layer):
+    for dose in tqdm(DOSES, desc=f"layer {layer}", leave=False):
+        texts[f"{layer}: {dose:g}"] = written(layer, dose)
+for name, found in texts.items():
+    hits = [sorted(words & set(re.findall("[a-z]+", text.lower()))) for text in found]
+    print(f"{name:<10} {sum(map(bool, hits))} of {len(hits)} with a word of the concept: {sum(hits, [])}")
 
 # %%
-words = set(concept_words(CONCEPT))
-texts = {}
-for dose, report in reports.items():
-    texts[f"{dose:g}"] = [model.tokenizer.decode(ids) for ids in report.steered.continuations]
-    with_word = sum(bool(words & set(re.findall("[a-z]+", text.lower()))) for text in texts[f"{dose:g}"])
-    print(
-        f"{dose:<6g} effect {report.effect:+.2f}   KL {report.kl:.3f}   perplexity {report.steered.perplexity:.1f}   "
-        f"repeated 4-grams {report.steered.repetition:.2f}   with a word of the concept {with_word}/{len(PROMPTS)}"
-    )
-continuations(texts, prompts=PROMPTS, title=f"{CONCEPT.capitalize()} pushed after block {concept_layer}")
+continuations(texts, prompts=PROMPTS, title=f"{CONCEPT.capitalize()}, pushed in (layer: coefficient)")
+
+# %% [markdown]
+# @READING_WRITTEN
+#
+# `steering_report` puts all measures of one push side by side.
+
+# %%
+layer, dose = LAYERS[len(LAYERS) // 3], DOSES[1]
+report = steering_report(
+    model,
+    lambda: adding(model, layer, concept[layer], dose),
+    lambda: evoked(to_report),
+    tokens.tolist(),
+    prose.tolist(),
+    max_new_tokens=sample_size(24, 4),
+)
+print(f"{CONCEPT}, layer {layer}, coefficient {dose:g}\n{report}")
+
+# %% [markdown]
+# ## What was shown, and what was not
+#
+# @TABLE
