@@ -309,6 +309,7 @@ def slopes_of(direction: Float[Tensor, "d_model"], layer: int) -> Float[Tensor, 
     return (respond(DOSE) - respond(-DOSE)) / (2 * DOSE)
 
 
+# %%
 def histogram(layer: int):
     """Every text's slope at this layer; prints the mean beside the random ones."""
     moved = slopes_of(praise[layer], layer)
@@ -517,8 +518,10 @@ for layer in (LAYERS[len(LAYERS) // 3], concept_layer):
     for dose in tqdm(DOSES, desc=f"layer {layer}", leave=False):
         texts[f"{layer}: {dose:g}"] = written(layer, dose)
 for name, found in texts.items():
-    hits = [sorted(words & set(re.findall("[a-z]+", text.lower()))) for text in found]
-    print(f"{name:<10} {sum(map(bool, hits))} of {len(hits)} with a word of the concept: {sum(hits, [])}")
+    shown = [words & set(re.findall("[a-z]+", text.lower())) for text in found]
+    print(
+        f"{name:<10} {sum(map(bool, shown))} of {len(shown)} with a word of the concept", *set().union(*shown)
+    )
 
 # %%
 continuations(texts, prompts=PROMPTS, title=f"{CONCEPT.capitalize()}, pushed in (layer: coefficient)")
