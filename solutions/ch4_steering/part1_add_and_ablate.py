@@ -11,7 +11,7 @@
 # * give directions of different origin one length, in units of the stream that they are added to;
 # * let a model generate while it is steered, and leave it behind as it was.
 #
-# Time: 60 minutes with the exercises. The machine needs about two minutes on two CPU cores, and 2 GB of memory.
+# Time: 60 minutes with the exercises. The machine needs two and a half minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np
@@ -134,6 +134,11 @@ layer_sweep(
 )
 
 # %% [markdown]
+# Where it is said the direction tells new things apart from layer 13 on, nearly without error (.998 [.995, 1.00] at layer
+# 17; words alone gave .62). Where it is only implied it does little: .62 [.55, .69] at layer 17, beside .51 for words
+# fitted on the same texts. Mostly the direction is one of words that say it.
+
+# %% [markdown]
 # ## Exercise · `scale_to_norm`
 #
 # difficulty ●●○○○ · importance ●●●●○ · 10 minutes
@@ -194,6 +199,11 @@ layer_sweep(
     ylabel="norm",
     title="How long is the stream, and how long the direction?",
 )
+
+# %% [markdown]
+# From layer 13 to 25 the mean is four to eleven times the median: one giant token a text. The median grows from 72 to 775, so that
+# a fixed coefficient would be a blow at layer 1 and a breath at layer 29. And the direction that separates the classes
+# almost perfectly is an eighth of the stream at layer 17, and less elsewhere.
 
 # %% [markdown]
 # ## Exercise · `generate_steered`
@@ -274,22 +284,19 @@ unit = scale_to_norm(directions[PUSHED], median_stream, 1.0)
 FRACTIONS = [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0][:: sample_size(1, 3)]
 PROMPTS = [
     f"Yesterday we went to the {place}, and"
-    for place in ("cinema", "restaurant", "beach", "office", "dentist")
+    for place in ("cinema", "restaurant", "office", "museum", "hospital")
 ]
-tokens = [tokenize(model, [prompt])[0] for prompt in PROMPTS]
+tokens = torch.tensor(tokenize(model, PROMPTS))
 texts: dict[str, list[str]] = {}
 for fraction in tqdm(FRACTIONS, desc="fractions", leave=False):
-    texts[f"{fraction:+g}"] = [
-        model.tokenizer.decode(
-            generate_steered(model, torch.tensor([ids]), PUSHED, unit, fraction, sample_size(24, 4))[
-                0, len(ids) :
-            ]
-        )
-        for ids in tokens
-    ]
+    whole = generate_steered(model, tokens, PUSHED, unit, fraction, sample_size(24, 4))
+    texts[f"{fraction:g}"] = model.tokenizer.batch_decode(whole[:, tokens.shape[1] :])
 continuations(
     texts, prompts=PROMPTS, title=f"Pushed along praise after block {PUSHED}", start=len(FRACTIONS) // 2
 )
+
+# %% [markdown]
+# @READING_TEXTS
 
 # %% [markdown]
 # ## Exercise · `ablate_direction`
@@ -395,3 +402,24 @@ bars_with_floor(
     xlabel="praise after the positive − after the negative, nats",
     title="One direction taken out of every block's output",
 )
+
+# %% [markdown]
+# Where the opinion is said, praise follows praise by 3.1 nats [2.8, 3.5]. Without the one direction .6 are left, although
+# 575 others are still there; without a random one 2.8 to 4.0. So the model's verdict goes through this direction. Where
+# the opinion is implied there was nothing to take out (.2 [−.4, .8]): the model hardly has a verdict there.
+#
+# ## What was shown, and what was not
+#
+# | | here (SmolLM2-135M) | floor |
+# |---|---|---|
+# | praise, "said", layer 17, AUROC on new things | .998 [.995, 1.00] | words .62 |
+# | … on "implied" | .62 [.55, .69] | words from "said" .51 |
+# | verdict after praise − after blame, "said", nats | 3.1 [2.8, 3.5] | |
+# | … the direction ablated after every block | .6 [.2, .9] | 8 random: 2.8 … 4.0 |
+#
+# * The mean difference of pairs detects, steers and is needed, for an opinion that words say.
+# * A length is given in units of the stream, at its layer, by the median.
+# * A push of half the stream's length at *every* token is a large one. What it costs is the next lesson's question.
+#
+# Rimsky et al. (2023) steer Llama 2 Chat in this way, Arditi et al. (2024) take refusal out of thirteen chat models with
+# one direction.
