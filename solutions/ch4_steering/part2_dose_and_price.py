@@ -10,7 +10,7 @@
 # * put a band of random directions of the same norm around an effect;
 # * look behind a mean, at the examples that move the wrong way.
 #
-# Time: 65 minutes with the exercises. The machine needs three and a half minutes on two CPU cores, and 2 GB of memory.
+# Time: 65 minutes with the exercises. The machine needs four minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import re
@@ -546,11 +546,10 @@ for name, found in texts.items():
 continuations(texts, prompts=PROMPTS, title=f"{CONCEPT.capitalize()}, pushed in (layer: coefficient)")
 
 # %% [markdown]
-# At layer 24, where the next word moves most, not one text has a word of the list; at the large doses they speak of a
-# crew, and then repeat it. At layer 14 with .5 three of five do, and whole sentences go to sea. To change the next
-# word is one thing, to change what the text is about another: later blocks have to build on it. And five texts are
-# five texts.
-#
+# At layer 14 with .5 three of five texts have a word of the list, and whole sentences go to sea. At 1 the language is
+# gone: its three hits are the "pier" of "pier'd". At layer 24, where the next word moves most, no text has a word of
+# the list; and yet there are a crew, a giant squid and Captain James Cook. A list counts what its author thought of. Look
+# at texts, not only at counts; and five texts are five texts.
 #
 # `steering_report` puts all measures of one push side by side.
 
