@@ -299,7 +299,7 @@ continuations(
 # At +.25 the tone has turned: a *fantastic* time in the cinema, a *great* one in the office, and for the restaurant praise
 # and blame in one breath ("the food was really bad, the service was amazing"). At −.25 the restaurant disappoints, the
 # rest repeats itself. At ±.5 there is hardly a language left, and what is left is about customers and their service:
-# the pairs are *reviews*, and the direction carries what positive ones are about. At ±1, half a vocabulary of one word.
+# the pairs are *reviews*, and the direction carries what positive ones are about. At ±1 one word is repeated, or nothing but empty lines comes.
 
 # %% [markdown]
 # ## Exercise · `ablate_direction`
