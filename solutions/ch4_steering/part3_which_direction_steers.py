@@ -6,20 +6,124 @@
 # After this lesson you can
 #
 # * divide a difference of means by the spread within the classes, and say what that is good for;
+# * compare directions at equal norm: how well they detect, how far they move, what they cost;
 # * take other concepts out of a direction, all of them at once;
 # * take a direction out of a model's weights, so that the model cannot write it any more.
 #
-# Time: to be measured.
+# Time: 75 minutes with the exercises. The machine needs about TIME minutes on two CPU cores, and MEM GB of memory.
 
 # %%
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
 
-from utils.course import open_lesson
+from utils.activations import all_token_activations, last_token_activations
+from utils.boards import othello
+from utils.boards.load import load_board_model
+from utils.boards.records import OthelloRecords, othello_records
+from utils.course import open_lesson, sample_size
+from utils.datasets import CONCEPTS, concept_pairs, load_review_pairs
+from utils.intervals import Interval
+from utils.metrics import auroc, bootstrap_interval, mean_interval
+from utils.models import load_language_model, tokenize
+from utils.plots import bars_with_floor, dose_response_curves, tradeoff
+from utils.prefixes import Prefixes
+from utils.probes import LogisticProbe
+from utils.splits import group_split
+from utils.steering import typical_norm
 
 check, use_reference = open_lesson("ch4_steering/part3_which_direction_steers")
+model = load_language_model()
+LAYERS = [round(model.cfg.n_layers * share) - 4 for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)]
+
+# %% [markdown]
+# ## One concept, many directions
+#
+# The concept is praise, in pairs of reviews that differ in their opinion words only. Of forty things half serve to fit
+# directions, some to choose with, the rest to report on.
+
+# %%
+said = load_review_pairs("said")
+fit, choose, report = group_split([each.group for each in said], (0.5, 0.2, 0.3), seed=0)
+fitting = [said[row] for row in fit][:: sample_size(1, 4)]
+choosing = [said[row] for row in choose][:: sample_size(2, 8)]
+reporting = [said[row] for row in report][:: sample_size(2, 12)]
+print(f"{len(fitting)} pairs to fit on, {len(choosing)} to choose with, {len(reporting)} to report on\n")
+print(f"+ {reporting[0].positive}\n− {reporting[0].negative}")
+
+
+def both(pairs) -> list[str]:
+    """All positive texts, then all negative ones."""
+    return [each.positive for each in pairs] + [each.negative for each in pairs]
+
+
+def is_praise(pairs) -> Bool[Tensor, "text"]:
+    return torch.arange(2 * len(pairs)) < len(pairs)
+
+
+def groups_of(pairs) -> np.ndarray:
+    return np.tile([each.group for each in pairs], 2)
+
+
+# %% [markdown]
+# What should move is the model's own verdict. After a review comes " Overall, it was", and we take the log-probability
+# of ten words of praise as the next one, minus that of ten words of blame. A direction is added to these four tokens,
+# after one block. So everything before them can be computed once.
+
+# %%
+GOOD = "good great excellent wonderful amazing fantastic perfect lovely pleasant delightful"
+BAD = "bad terrible awful horrible poor disappointing boring dreadful unpleasant worse"
+GOOD_IDS, BAD_IDS = (
+    sorted({tokenize(model, [f" {word}"], bos=False)[0][0] for word in words.split()})
+    for words in (GOOD, BAD)
+)
+VERDICT, NEXT = tokenize(model, [" Overall, it was", " The next day, they"], bos=False)
+
+
+def pushed_by(layer: int, push: Float[Tensor, "d_model"] | None):
+    """Hooks that add a vector to the stream after one block; none for None."""
+    return [] if push is None else [(f"blocks.{layer}.hook_out", lambda resid, hook: resid + push)]
+
+
+def praise(asked: Prefixes, layer: int = 0, push: Tensor | None = None) -> Float[Tensor, "text"]:
+    """log p(a word of praise) − log p(a word of blame), in nats."""
+    logits = asked.logits(VERDICT, pushed_by(layer, push))[:, -1]
+    return logits[:, GOOD_IDS].logsumexp(dim=1) - logits[:, BAD_IDS].logsumexp(dim=1)
+
+
+# %% [markdown]
+# And the price: sentences that have nothing to do with praise, each followed by " The next day, they". By how many nats
+# does the same push change what the model expects there, KL(unsteered ‖ steered), on average over these tokens?
+#
+# **Expect** the verdict to follow the review. This is how far apart praise and blame are by themselves, and a yardstick
+# for every push.
+
+# %%
+neutral = [pair.neutral for concept in CONCEPTS for pair in concept_pairs(concept)[: sample_size(5, 1)]]
+plain = Prefixes(model, tokenize(model, neutral))
+log_p = plain.logits(NEXT).log_softmax(dim=-1)
+
+
+def price(layer: int, push: Tensor) -> float:
+    """KL(unsteered ‖ steered) of the next token on neutral text, in nats a token."""
+    steered = plain.logits(NEXT, pushed_by(layer, push)).log_softmax(dim=-1)
+    return float((log_p.exp() * (log_p - steered)).sum(dim=-1).mean())
+
+
+chosen, reported = (Prefixes(model, tokenize(model, both(pairs))) for pairs in (choosing, reporting))
+verdicts = praise(reported)
+gap = verdicts[is_praise(reporting)] - verdicts[~is_praise(reporting)]
+print(
+    "verdict, AUROC:", bootstrap_interval(auroc, verdicts, is_praise(reporting), groups=groups_of(reporting))
+)
+print(f"praise after praise − after blame, nats: {mean_interval(gap, groups=[e.group for e in reporting])}")
+
+# %% [markdown]
+# READING_VERDICT
 
 # %% [markdown]
 # ## Exercise · `whitened_direction`
@@ -87,6 +191,363 @@ def whitened_direction(
 
 
 check(whitened_direction)
+# %% [markdown]
+# ## The candidates
+#
+# From the stream at the last token of the fitting reviews:
+#
+# * **logistic**: the weights of a logistic probe, translated back to the stream;
+# * **mass-mean**: the difference of means;
+# * **whitened**: yours, at shrinkage 0.1;
+# * **contrast PCA**: the first principal component of the pairs' differences in random order; one bit of labels, for its
+#   sign;
+# * **one neuron**: what a single neuron of the block's MLP writes to the stream. It is the one whose activation tells
+#   the fitting reviews best, of all in that block. Sparse autoencoders (SAEs) look for directions as specific as this
+#   one is meant to be; but it is a neuron of the model, and no SAE was trained here.
+#
+# The neuron's activation is `hook_post`, and its output a row of the MLP's last weight.
+
+# %%
+weights = {
+    name.replace("._original_component", ""): module.weight
+    for name, module in model.original_model.named_modules()
+    if isinstance(module, nn.Linear)
+}
+
+
+def neurons(texts: list[str]) -> dict[int, Float[Tensor, "text neuron"]]:
+    """For each of LAYERS the MLP's activations at the last token of each text."""
+    found: dict[int, list[Tensor]] = {layer: [] for layer in LAYERS}
+    token_lists = [torch.tensor(ids) for ids in tokenize(model, texts)]
+    names = {f"blocks.{layer}.mlp.out.hook_in": layer for layer in LAYERS}
+    for rows in tqdm(torch.arange(len(texts)).split(32), desc="neurons", leave=False):
+        batch = [token_lists[row] for row in rows]
+        last = torch.tensor([len(ids) - 1 for ids in batch])
+
+        def keep(acts, hook, last=last):
+            found[names[hook.name]].append(acts[torch.arange(len(last)), last].clone())
+
+        tokens = pad_sequence(batch, batch_first=True)
+        model.run_with_hooks(
+            tokens, fwd_hooks=[(name, keep) for name in names], stop_at_layer=max(LAYERS) + 1
+        )
+    return {layer: torch.cat(rows) for layer, rows in found.items()}
+
+
+# %%
+def best_neuron(activations: Float[Tensor, "text neuron"], labels: Bool[Tensor, "text"]) -> tuple[int, float]:
+    """The neuron whose activation tells the labels best, and +1 or −1: more of it is praise, or blame."""
+    found = np.array([auroc(column, labels) for column in activations.T])
+    best = int(np.abs(found - 0.5).argmax())
+    return best, float(np.sign(found[best] - 0.5))
+
+
+def contrast_pca(differences: Float[Tensor, "pair d_model"]) -> Float[Tensor, "d_model"]:
+    """The top principal component of differences in random order, its sign fixed by the labels."""
+    coin = torch.rand(len(differences), 1, generator=torch.Generator().manual_seed(0)) < 0.5
+    shuffled = torch.where(coin, -1, 1) * differences
+    direction = torch.linalg.svd(shuffled - shuffled.mean(dim=0), full_matrices=False).Vh[0]
+    return direction * torch.sign(differences.mean(dim=0) @ direction)
+
+
+with torch.no_grad():
+    fit_acts = last_token_activations(model, tokenize(model, both(fitting)), LAYERS)
+    fit_neurons, labels = neurons(both(fitting)), is_praise(fitting)
+
+
+# %%
+def candidates(layer: int) -> dict[str, Float[Tensor, "d_model"]]:
+    """A unit vector from blame to praise by each method."""
+    acts = fit_acts[:, LAYERS.index(layer)]
+    praised, blamed = acts[labels], acts[~labels]
+    neuron, sign = best_neuron(fit_neurons[layer], labels)
+    found = {
+        "logistic": torch.from_numpy(LogisticProbe(l2=0.1).fit(acts, labels).coef_).float(),
+        "mass-mean": praised.mean(dim=0) - blamed.mean(dim=0),
+        "whitened": whitened_direction(acts, labels, 0.1),
+        "contrast PCA": contrast_pca(praised - blamed),
+        "one neuron": sign * weights[f"model.layers.{layer}.mlp.down_proj"][:, neuron].detach(),
+    }
+    return {name: F.normalize(each, dim=0) for name, each in found.items()}
+
+
+def random_directions(n: int, d_model: int, seed: int) -> Float[Tensor, "n d_model"]:
+    """Random unit vectors."""
+    return F.normalize(torch.randn(n, d_model, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+directions = {layer: candidates(layer) for layer in tqdm(LAYERS, desc="candidates", leave=False)}
+
+# %% [markdown]
+# ## The same length for all
+#
+# A logistic probe's weights and a difference of means have lengths that mean different things. So all are compared at
+# equal norm: a fraction of the stream's median norm at that layer. Choosing comes first, on the choosing things. Move
+# the slider: how much does the verdict move, at which layer? The grey range is that of random directions.
+#
+# **Expect** all candidates to leave the grey range, and not by the same amount.
+
+# %%
+stream = all_token_activations(model, tokenize(model, both(choosing)), LAYERS)
+NORMS = {layer: typical_norm(torch.cat([each[1:, at] for each in stream])) for at, layer in enumerate(LAYERS)}
+FRACTIONS = [-0.5, -0.25, 0.0, 0.25, 0.5]
+start = praise(chosen)
+moved: dict[str, list[list[float]]] = {}
+for layer in tqdm(LAYERS, desc="layers", leave=False):
+    drawn = random_directions(sample_size(3, 1), model.cfg.d_model, seed=layer)
+    every = directions[layer] | {f"random {i}": row for i, row in enumerate(drawn)}
+    for name, unit in every.items():
+        curve = [
+            float((praise(chosen, layer, f * NORMS[layer] * unit) - start).mean()) if f else 0.0
+            for f in FRACTIONS
+        ]
+        moved.setdefault(name, []).append(curve)
+
+# %%
+at_random = np.array([curves for name, curves in moved.items() if name.startswith("random")])
+total = {name: np.array(curves)[:, -2] - np.array(curves)[:, 1] for name, curves in moved.items()}
+best = int(np.argmax(sum(total[name] for name in directions[LAYERS[0]])))
+LAYER, FRACTION = LAYERS[best], 0.25
+dose_response_curves(
+    FRACTIONS,
+    {name: moved[name] for name in directions[LAYER]},
+    layers=LAYERS,
+    bands={"random": (at_random.min(axis=0), at_random.max(axis=0))},
+    start=best,
+    title="The verdict, pushed along five directions (choosing things)",
+    xlabel="push, as a fraction of the stream's median norm",
+    ylabel="change of the verdict, nats",
+)
+
+# %% [markdown]
+# READING_SWEEP
+
+# %% [markdown]
+# ## Shrinkage is a dial
+#
+# Yours has a dial. At shrinkage 1 it is the difference of means, towards 0 it becomes the direction that best *tells*
+# the fitting reviews apart. Turn it, and look at both: AUROC on the choosing reviews, and the effect of a push beside
+# that of the mass-mean direction.
+#
+# **Expect** detection to care little, since it is good throughout, and the effect to grow with the share of the plain
+# difference of means.
+
+
+# %%
+def effects(asked: Prefixes, layer: int, unit: Tensor, fraction: float = 0.25) -> Float[Tensor, "text"]:
+    """Half the difference between a push towards praise and one as long towards blame, for each text."""
+    push = fraction * NORMS[layer] * unit
+    return (praise(asked, layer, push) - praise(asked, layer, -push)) / 2
+
+
+choose_acts, report_acts = (
+    last_token_activations(model, tokenize(model, both(pairs)), [LAYER])[:, 0]
+    for pairs in (choosing, reporting)
+)
+acts = fit_acts[:, LAYERS.index(LAYER)]
+dial: dict[float, tuple[float, float]] = {}
+for shrinkage in tqdm([0.01, 0.03, 0.1, 0.3, 0.6, 1.0][:: sample_size(1, 3)], desc="shrinkage", leave=False):
+    unit = F.normalize(whitened_direction(acts, labels, shrinkage), dim=0)
+    told = auroc(choose_acts @ unit, is_praise(choosing))
+    dial[shrinkage] = (told, float(effects(chosen, LAYER, unit).mean()))
+whole = float(effects(chosen, LAYER, directions[LAYER]["mass-mean"]).mean())
+told, done = zip(*dial.values(), strict=True)
+tradeoff(
+    {"AUROC": (list(dial), told), "effect, mass-mean = 1": (list(dial), [each / whole for each in done])},
+    title=f"Between telling and moving, after block {LAYER}",
+    xlabel="shrinkage",
+    ylabel="AUROC, and share of the mass-mean effect",
+)
+
+# %% [markdown]
+# READING_DIAL
+
+# %% [markdown]
+# ## The report
+#
+# Layer and length are fixed. Now the things that have played no part yet: how well does each direction detect, how far
+# does it move the verdict, how many texts go the wrong way, and what does it cost? The floor: twenty random
+# directions of the same norm. A neuron detects by its activation; all others by the product with the stream.
+
+
+# %%
+def row_of(unit: Tensor, scores: Tensor | None = None) -> tuple[Interval, Interval, float, float]:
+    """AUROC, effect in nats, share of texts that move the wrong way, KL on neutral text."""
+    scores = report_acts @ unit if scores is None else scores
+    moved, things = effects(reported, LAYER, unit), groups_of(reporting)
+    return (
+        bootstrap_interval(auroc, scores, is_praise(reporting), groups=things),
+        mean_interval(moved, groups=things),
+        float((moved < 0).float().mean()),
+        price(LAYER, FRACTION * NORMS[LAYER] * unit),
+    )
+
+
+neuron, sign = best_neuron(fit_neurons[LAYER], labels)
+scores = {"one neuron": sign * neurons(both(reporting))[LAYER][:, neuron]}
+rows = {name: row_of(unit, scores.get(name)) for name, unit in tqdm(directions[LAYER].items(), leave=False)}
+drawn = random_directions(sample_size(20, 3), model.cfg.d_model, seed=100)
+floor = [row_of(unit) for unit in tqdm(drawn, desc="random directions", leave=False)]
+
+# %%
+print(f"after block {LAYER}, {FRACTION:g} of the stream's norm, {len(reporting)} pairs\n")
+print(f"{'':<14}{'AUROC':<24}{'effect, nats':<26}{'wrong way':<12}KL, nats")
+for name, (told, moved_by, wrong, kl) in rows.items():
+    print(f"{name:<14}{told!s:<24}{moved_by!s:<26}{wrong:<12.2f}{kl:.3f}")
+told, moved_by, wrong, kl = (
+    [getattr(e, "estimate", e) for e in column] for column in zip(*floor, strict=True)
+)
+print(
+    f"{len(floor)} random     {min(told):.3f} … {max(told):.3f}         {min(moved_by):+.3f} … {max(moved_by):+.3f}"
+    f"          {min(wrong):.2f} … {max(wrong):.2f} {min(kl):.3f} … {max(kl):.3f}"
+)
+points = {name: ([each[0].estimate], [each[1].estimate]) for name, each in rows.items()}
+tradeoff(
+    points | {"random": (told, moved_by)},
+    loose=["random"],
+    title=f"Telling and moving, after block {LAYER} (reporting things)",
+    xlabel="AUROC",
+    ylabel="effect on the verdict, nats",
+)
+
+# %% [markdown]
+# READING_REPORT
+
+# %%
+doses = [0.125, 0.25, 0.5]
+bought = {
+    name: (
+        [price(LAYER, dose * NORMS[LAYER] * unit) for dose in doses],
+        [float(effects(reported, LAYER, unit, dose).mean()) for dose in doses],
+    )
+    for name, unit in tqdm(
+        (directions[LAYER] | {"a random one": drawn[0]}).items(), desc="doses", leave=False
+    )
+}
+tradeoff(
+    bought,
+    labels={"mass-mean": [f"{dose:g}" for dose in doses]},
+    title="What an effect costs",
+    xlabel="KL on neutral text, nats a token",
+    ylabel="effect on the verdict, nats",
+)
+
+# %% [markdown]
+# READING_PRICE
+
+# %% [markdown]
+# ## A board, checked by the rules
+#
+# Words of praise are a matter of taste. A board is not: chapter 2 turned a disc in the stream of an Othello model, and
+# the rules said which moves are legal then. The same question there: which direction from *theirs* to *mine* turns a
+# disc, at equal norm? All games, as they come: nobody has made pairs of boards that differ in one disc only.
+#
+# The stream after block 2, where chapter 2 found that edits work best, with a direction for every square.
+
+# %%
+othello_model = load_board_model("othello").model
+MINE, AFTER = 1, 2
+
+
+def relative(records: OthelloRecords) -> Int[Tensor, "game move square"]:
+    """0 empty, 1 a disc of the player to move, 2 the other player's."""
+    return torch.from_numpy(othello.mine_and_theirs(records.boards.numpy(), records.to_move.numpy()))
+
+
+seen = othello_records(sample_size(600, 60), seed=12)
+states = relative(seen).flatten(0, 1)
+board_acts = all_token_activations(othello_model, seen.tokens.tolist(), [AFTER]).flat(AFTER)[0]
+board_norm = typical_norm(board_acts)
+
+
+def disc_rows(square: int, every: int = 1) -> tuple[Float[Tensor, "row d_model"], Bool[Tensor, "row"]]:
+    """The stream where the square has a disc, and whether it is mine."""
+    rows = (states[:, square] > 0).nonzero().squeeze(1)[::every]
+    return board_acts[rows], states[rows, square] == MINE
+
+
+# %%
+turning: dict[str, Float[Tensor, "square d_model"]] = {
+    name: torch.zeros(64, board_acts.shape[1]) for name in ("logistic", "mass-mean", "whitened")
+}
+for square in tqdm(range(64), desc="squares", leave=False):
+    rows, mine = disc_rows(square)
+    turning["mass-mean"][square] = rows[mine].mean(dim=0) - rows[~mine].mean(dim=0)
+    rows, mine = disc_rows(square, every=4)
+    turning["whitened"][square] = whitened_direction(rows, mine, 0.01)
+    turning["logistic"][square] = torch.from_numpy(LogisticProbe(l2=1e-3).fit(rows, mine).coef_)
+
+# %% [markdown]
+# How well do they detect, on games that nobody has fitted? A case is a position and a disc to turn, one a game, such that
+# turning it changes what is legal. Errors are counted as in chapter 2: the model names as many moves as are legal on
+# the *edited* board; how many are wrong, and how many are missing?
+
+
+# %%
+def make_cases(n: int, seed: int) -> dict[str, Tensor]:
+    """After a random move of each game, from the tenth to the fiftieth, a random disc to turn."""
+    records, generator, games = othello_records(n, seed), torch.Generator().manual_seed(seed), torch.arange(n)
+    move = torch.randint(9, 50, (n,), generator=generator)
+    boards, to_move = records.boards[games, move], records.to_move[games, move]
+    square = torch.multinomial((boards > 0).float(), 1, generator=generator)
+    edited = boards.scatter(1, square, 3 - boards.gather(1, square))
+    made = {
+        "tokens": records.tokens[:, :50],
+        "move": move,
+        "square": square.squeeze(1),
+        "sign": torch.where(relative(records)[games, move, square.squeeze(1)] == MINE, -1, 1),
+        "legal": records.legal[games, move],
+        "edited_legal": torch.from_numpy(othello.legal_moves_on(edited.numpy(), to_move.numpy())),
+    }
+    changes = (made["legal"] != made["edited_legal"]).any(dim=1)
+    return {name: values[changes] for name, values in made.items()}
+
+
+# %%
+@torch.no_grad()
+def move_errors(
+    cases: dict[str, Tensor], directions: Tensor | None, fraction: float = 0.0, legal: str = "edited_legal"
+) -> Int[Tensor, "case"]:
+    """Wrong and missing moves of each case, with its disc pushed to the other side after one block."""
+    rows = torch.arange(len(cases["move"]))
+
+    def hook(resid, hook):
+        edited = resid.clone()
+        if directions is not None:
+            units = F.normalize(directions[cases["square"]], dim=1)
+            edited[rows, cases["move"]] += fraction * board_norm * cases["sign"][:, None] * units
+        return edited
+
+    hooks = [(f"blocks.{AFTER}.hook_out", hook)]
+    logits = othello_model.run_with_hooks(cases["tokens"], fwd_hooks=hooks)[rows, cases["move"]]
+    squares = torch.full((len(rows), 64), float("-inf"))
+    squares[:, othello.TOKEN_SQUARES[1:]] = logits[:, 1:]
+    named = squares.argsort(dim=1, descending=True).argsort(dim=1) < cases[legal].sum(dim=1, keepdim=True)
+    return (named != cases[legal]).sum(dim=1)
+
+
+# %% [markdown]
+# **Expect** a push that is too short to do little, and one that is too long to break more than it mends. In between,
+# whatever the language model has taught you to expect.
+
+# %%
+choosing_cases, reporting_cases = make_cases(sample_size(300, 40), 13), make_cases(sample_size(700, 60), 14)
+turning["random"] = random_directions(64, board_acts.shape[1], seed=0)
+LENGTHS = [0.0, 0.25, 0.4, 0.5, 0.6, 0.75]
+curves = {
+    name: [float(move_errors(choosing_cases, rows, length).float().mean()) for length in LENGTHS]
+    for name, rows in tqdm(turning.items(), desc="directions", leave=False)
+}
+own = float(move_errors(choosing_cases, None, legal="legal").float().mean())
+tradeoff(
+    {name: (LENGTHS, curve) for name, curve in curves.items()} | {"its own board": ([0.0], [own])},
+    title=f"A disc turned after block {AFTER} ({len(choosing_cases['move'])} choosing cases)",
+    xlabel="push, as a fraction of the stream's median norm",
+    ylabel="errors against the edited board",
+)
+
+# %% [markdown]
+# READING_BOARD_CURVES
 
 # %% [markdown]
 # ## Exercise · `project_out`
@@ -133,6 +594,67 @@ def project_out(
 
 
 check(project_out)
+# %% [markdown]
+# ## Its neighbours with it
+#
+# Discs on neighbouring squares go together: whoever holds c3 often holds d4. So the difference of means of c3 contains
+# some of d4, and a push along it turns both. Whitening takes such things into account, if they show in the covariance.
+# With `project_out` one can do it by hand: take out of each square's direction those of the eight squares that are most
+# like it.
+#
+# %%
+EVERY_SQUARE = F.normalize(turning["mass-mean"], dim=1)
+alike = (EVERY_SQUARE @ EVERY_SQUARE.T).abs().fill_diagonal_(0)
+neighbours = alike.argsort(dim=1, descending=True)[:, :8]
+turning["mass-mean, others out"] = torch.stack(
+    [project_out(row, EVERY_SQUARE[near]) for row, near in zip(EVERY_SQUARE, neighbours, strict=True)]
+)
+c3 = 2 * 8 + 2
+print(
+    "most like the direction of c3:",
+    ", ".join(f"{'abcdefgh'[s % 8]}{s // 8 + 1}" for s in neighbours[c3].tolist()),
+)
+print(f"cosines {alike[c3, neighbours[c3]].min():.2f} … {alike[c3, neighbours[c3]].max():.2f}")
+print(f"left of a direction: {turning['mass-mean, others out'].norm(dim=1).mean():.2f} of its length")
+
+# %% [markdown]
+# **Expect** fewer errors if that was the fault. And detection? Discs nearby are evidence too: a detector may do
+# *better* for reading them along.
+
+# %%
+length = LENGTHS[int(np.argmin(np.mean([curves[name] for name in curves if name != "random"], axis=0)))]
+held = othello_records(sample_size(200, 40), seed=15)
+held_acts = all_token_activations(othello_model, held.tokens.tolist(), [AFTER]).flat(AFTER)[0]
+held_states, SQUARES = relative(held).flatten(0, 1), range(0, 64, 5)
+
+
+def board_auroc(rows: Float[Tensor, "square d_model"]) -> float:
+    """Mine against theirs on unseen games, the mean over some squares."""
+    there = {square: held_states[:, square] > 0 for square in SQUARES}
+    return float(
+        np.mean([auroc(held_acts[on] @ rows[s], held_states[on, s] == MINE) for s, on in there.items()])
+    )
+
+
+turned = {name: move_errors(reporting_cases, rows, length) for name, rows in turning.items()}
+floor = [
+    float(
+        move_errors(reporting_cases, random_directions(64, board_acts.shape[1], seed), length).float().mean()
+    )
+    for seed in tqdm(range(1, sample_size(21, 3)), desc="random directions", leave=False)
+]
+print(f"push: {length:g} of the norm, {len(reporting_cases['move'])} cases\n")
+print(f"{'no edit':<12}errors {mean_interval(move_errors(reporting_cases, None))}")
+print(f"{'own board':<12}errors {mean_interval(move_errors(reporting_cases, None, legal='legal'))}")
+for name, found in turned.items():
+    print(f"{name:<12}errors {mean_interval(found)}   AUROC {board_auroc(turning[name]):.3f}")
+print(f"{len(floor)} random   errors {min(floor):.2f} … {max(floor):.2f}")
+more = mean_interval(turned["mass-mean"] - turned["logistic"])
+print(f"mass-mean makes more errors than logistic, case by case: {more}")
+
+# %% [markdown]
+# READING_BOARD
+
 
 # %% [markdown]
 # ## Exercise · `orthogonalise_weight`
@@ -177,3 +699,104 @@ def orthogonalise_weight(
 
 
 check(orthogonalise_weight)
+# %% [markdown]
+# ## Out of the weights
+#
+# To add a direction shows that the model *can* be moved by it. Does it *need* it? Three kinds of module write to this
+# model's stream: the embedding, each attention's output and each MLP's. (That is the Llama family; a model under
+# `PROBING_MODEL` has to be one of it. There are no biases.) Take the direction out of all of them.
+#
+# One trap. In this model embedding and unembedding are *one* matrix, which writes and reads. The last norm rescales each
+# dimension by itself, so that a stream without the direction may have it again when the unembedding reads it. To
+# change what is written and nothing that is read, the unembedding gets a copy of its own first.
+
+# %%
+edited = load_language_model()
+modules = {
+    name.replace("._original_component", ""): module for name, module in edited.original_model.named_modules()
+}
+modules["lm_head"].weight = nn.Parameter(modules["lm_head"].weight.clone())
+removed = directions[LAYER]["mass-mean"]
+n_changed = 0
+for name, module in modules.items():
+    if isinstance(module, nn.Embedding):
+        module.weight.data = orthogonalise_weight(module.weight.data, removed)
+    elif name.endswith(("o_proj", "down_proj")) and isinstance(module, nn.Linear):
+        # torch keeps a linear layer's weight as (d_model, d_in), for weight @ x.
+        module.weight.data = orthogonalise_weight(module.weight.data.T, removed).T
+    else:
+        continue
+    n_changed += 1
+print(f"{n_changed} weights of {model.cfg.n_layers} blocks changed")
+
+# %% [markdown]
+# Is that the same as hooks that take the direction out of whatever is written? **Expect** equal logits to float precision,
+# at every token. The untouched model's logits say what "equal" has to be compared with. And what is left of the
+# direction in the stream?
+
+# %%
+WRITERS = [
+    "hook_embed",
+    *(f"blocks.{layer}.{part}.hook_out" for layer in range(model.cfg.n_layers) for part in ("attn", "mlp")),
+]
+
+
+def without(unit: Float[Tensor, "d_model"]):
+    """Hooks that take the direction out of everything that is written to the stream."""
+    return [(name, lambda acts, hook: acts - (acts @ unit).unsqueeze(-1) * unit) for name in WRITERS]
+
+
+with torch.no_grad():
+    tokens = torch.tensor(tokenize(model, [f"{reporting[0].positive} Overall, it was"]))
+    untouched, by_weights = model(tokens), edited(tokens)
+    by_hooks = model.run_with_hooks(tokens, fwd_hooks=without(removed))
+    last = f"blocks.{model.cfg.n_layers - 1}.hook_out"
+    left = {
+        name: each.run_with_cache(tokens, names_filter=[last])[1][last] @ removed
+        for name, each in (("untouched", model), ("edited", edited))
+    }
+print(f"largest difference of logits, weights and hooks: {(by_weights - by_hooks).abs().max():.1e}")
+print(f"largest difference of logits, weights and untouched: {(by_weights - untouched).abs().max():.1f}")
+for name, along in left.items():
+    print(f"largest component along the direction at the end, {name}: {along.abs().max():.1e}")
+
+# %% [markdown]
+# READING_EQUAL
+#
+# Now the question. With the direction gone from everything that is written, how far apart are the verdicts after praise
+# and after blame? Hooks do it here, one candidate at a time. **Expect** random directions to change nothing, and the
+# others to be needed, if this is how the model knows.
+
+# %%
+del edited, modules
+asked = tokenize(model, both(reporting[: sample_size(16, 4)]))
+asked_groups = [each.group for each in reporting[: sample_size(16, 4)]]
+
+
+def gap_without(unit: Tensor | None) -> Interval:
+    """Praise after praise − praise after blame, with the direction out of everything that is written."""
+    with model.hooks(fwd_hooks=[] if unit is None else without(unit)):
+        found = praise(Prefixes(model, asked))
+    positive, negative = found.chunk(2)
+    return mean_interval(positive - negative, groups=asked_groups)
+
+
+intact = gap_without(None)
+needed = {
+    name: gap_without(unit) for name, unit in tqdm(directions[LAYER].items(), desc="removed", leave=False)
+}
+spared = [
+    gap_without(unit).estimate for unit in tqdm(drawn[: sample_size(10, 2)], desc="random", leave=False)
+]
+bars_with_floor(
+    {name: each.estimate for name, each in needed.items()},
+    intervals={name: (each.low, each.high) for name, each in needed.items()},
+    floors={"nothing removed": intact.estimate, "least of the random ones": min(spared)},
+    xlabel="verdict after praise − after blame, nats",
+    title=f"A direction of block {LAYER} out of all that is written",
+)
+
+# %% [markdown]
+# READING_NEEDED
+#
+# CLOSING
