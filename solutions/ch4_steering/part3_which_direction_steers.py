@@ -38,7 +38,7 @@ from utils.steering import typical_norm
 
 check, use_reference = open_lesson("ch4_steering/part3_which_direction_steers")
 model = load_language_model()
-LAYERS = [round(model.cfg.n_layers * share) - 4 for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)]
+LAYERS = list(range(6, model.cfg.n_layers - 1, 5))
 
 # %% [markdown]
 # ## One concept, many directions
@@ -534,10 +534,14 @@ def move_errors(
 choosing_cases, reporting_cases = make_cases(sample_size(300, 40), 13), make_cases(sample_size(700, 60), 14)
 turning["random"] = random_directions(64, board_acts.shape[1], seed=0)
 LENGTHS = [0.0, 0.25, 0.4, 0.5, 0.6, 0.75]
-curves = {
-    name: [float(move_errors(choosing_cases, rows, length).float().mean()) for length in LENGTHS]
-    for name, rows in tqdm(turning.items(), desc="directions", leave=False)
-}
+
+
+def errors_by_length(rows: Float[Tensor, "square d_model"]) -> list[float]:
+    """The mean over choosing cases, for a push of each length."""
+    return [float(move_errors(choosing_cases, rows, length).float().mean()) for length in LENGTHS]
+
+
+curves = {name: errors_by_length(rows) for name, rows in tqdm(turning.items(), desc="lengths", leave=False)}
 own = float(move_errors(choosing_cases, None, legal="legal").float().mean())
 tradeoff(
     {name: (LENGTHS, curve) for name, curve in curves.items()} | {"its own board": ([0.0], [own])},
@@ -622,7 +626,9 @@ print(f"left of a direction: {turning['mass-mean, others out'].norm(dim=1).mean(
 # *better* for reading them along.
 
 # %%
-length = LENGTHS[int(np.argmin(np.mean([curves[name] for name in curves if name != "random"], axis=0)))]
+curves["mass-mean, others out"] = errors_by_length(turning["mass-mean, others out"])
+lengths = {name: LENGTHS[int(np.argmin(curve))] for name, curve in curves.items()}
+lengths["random"] = lengths["mass-mean"]
 held = othello_records(sample_size(200, 40), seed=15)
 held_acts = all_token_activations(othello_model, held.tokens.tolist(), [AFTER]).flat(AFTER)[0]
 held_states, SQUARES = relative(held).flatten(0, 1), range(0, 64, 5)
@@ -636,21 +642,27 @@ def board_auroc(rows: Float[Tensor, "square d_model"]) -> float:
     )
 
 
-turned = {name: move_errors(reporting_cases, rows, length) for name, rows in turning.items()}
+turned = {name: move_errors(reporting_cases, rows, lengths[name]) for name, rows in turning.items()}
 floor = [
-    float(
-        move_errors(reporting_cases, random_directions(64, board_acts.shape[1], seed), length).float().mean()
-    )
-    for seed in tqdm(range(1, sample_size(21, 3)), desc="random directions", leave=False)
+    float(move_errors(reporting_cases, rows, lengths["random"]).float().mean())
+    for rows in random_directions(64 * sample_size(20, 2), board_acts.shape[1], seed=1).split(64)
 ]
-print(f"push: {length:g} of the norm, {len(reporting_cases['move'])} cases\n")
-print(f"{'no edit':<12}errors {mean_interval(move_errors(reporting_cases, None))}")
-print(f"{'own board':<12}errors {mean_interval(move_errors(reporting_cases, None, legal='legal'))}")
+
+# %%
+print(f"{len(reporting_cases['move'])} cases; each direction at the length that was best on the others\n")
+print(f"{'':<24}{'length':<9}{'errors':<23}AUROC, unseen games")
 for name, found in turned.items():
-    print(f"{name:<12}errors {mean_interval(found)}   AUROC {board_auroc(turning[name]):.3f}")
-print(f"{len(floor)} random   errors {min(floor):.2f} … {max(floor):.2f}")
-more = mean_interval(turned["mass-mean"] - turned["logistic"])
-print(f"mass-mean makes more errors than logistic, case by case: {more}")
+    told = board_auroc(turning[name])
+    print(f"{name:<24}{lengths[name]:<9g}{mean_interval(found)!s:<23}{told:.3f}")
+for name, legal in (("no edit", "edited_legal"), ("own board, no edit", "legal")):
+    print(f"{name:<33}{mean_interval(move_errors(reporting_cases, None, legal=legal))}")
+print(f"{f'{len(floor)} random':<24}{lengths['random']:<9g}{min(floor):.3f} … {max(floor):.3f}\n")
+for worse, better in (
+    ("mass-mean", "logistic"),
+    ("mass-mean", "mass-mean, others out"),
+    ("logistic", "mass-mean, others out"),
+):
+    print(f"errors of {worse} − {better}, case by case: {mean_interval(turned[worse] - turned[better])}")
 
 # %% [markdown]
 # READING_BOARD
