@@ -30,13 +30,12 @@ from utils.intervals import Interval
 from utils.likelihood import continuation_log_probs
 from utils.metrics import auroc, bootstrap_interval, mean_interval, threshold_at_fpr
 from utils.models import load_language_model, tokenize
-from utils.neural_probes import MLPProbe
 from utils.organisms import conversation, load_organism, with_trigger
 from utils.organisms.answers import encoded_choice
 from utils.organisms.examples import Example, split_questions
 from utils.plots import bars_with_floor, continuations, layer_sweep, tradeoff
 from utils.prefixes import Hooks, Prefixes
-from utils.probes import LogisticProbe
+from utils.probes import LogisticProbe, MLPProbe
 from utils.splits import group_split
 from utils.steering import typical_norm
 
@@ -303,7 +302,7 @@ check(leace_eraser)
 # before and after. Always saying ½ has a log-loss of log 2 = 0.693: below that nobody comes.
 #
 # And accuracy? There are more dimensions than rows here. So leave out *one* row, and fit the others exactly by
-# least squares. **Expect** the theorem to hold, and accuracy to make fun of it.
+# least squares. **Expect** the theorem to hold, and accuracy not to care.
 
 # %%
 projection, bias = leace_eraser(streams["erasing"], labels["erasing"])
@@ -311,23 +310,22 @@ difference = streams["erasing"][labels["erasing"]].mean(dim=0) - streams["erasin
     dim=0
 )
 gone = streams["erasing"] @ projection.T + bias
-signs = torch.where(labels["erasing"], 1.0, -1.0).double()
 
 
 def fitted_loss(acts: Float[Tensor, "text d_model"]) -> float:
     """The log-loss of a logistic probe on the rows that it was fitted on."""
     probe = LogisticProbe(l2=1e-3).fit(acts, labels["erasing"])
-    chosen = probe.predict_proba(acts)[np.arange(len(acts)), labels["erasing"].long()]
+    chosen = probe.predict_proba(acts)[np.arange(len(acts)), labels["erasing"].long().numpy()]
     return float(-np.log(chosen).mean())
 
 
 print(
     f"log-loss on the fitted rows: before {fitted_loss(streams['erasing']):.3f}, after {fitted_loss(gone):.3f}"
 )
-rows = (gone - gone.mean(dim=0)).double()
-weight = torch.linalg.lstsq(rows[1:], signs[1:], driver="gelsd").solution
-agree = float(((rows @ weight).sign() == signs).double().mean())
-unseen = (erased(streams["testing"], projection) - gone.mean(dim=0)).double() @ weight
+rows, targets = (gone - centre).double(), labels["erasing"].double()
+weight = torch.linalg.lstsq(rows[1:], targets[1:], rcond=1e-6, driver="gelsd").solution
+agree = float(((rows @ weight > 0.5) == labels["erasing"]).double().mean())
+unseen = (erased(streams["testing"], projection) - centre).double() @ weight
 told = bootstrap_interval(auroc, unseen, labels["testing"], groups=groups["testing"])
 print(
     f"all but one of {len(rows)} rows fitted exactly: accuracy {agree:.3f} on them; AUROC on unseen things {told}"
@@ -484,7 +482,7 @@ for layer, found in zip(SWEEP[::2], onwards, strict=True):
 
 # %%
 plain = tokenize(
-    model, [pair.neutral for concept in CONCEPTS for pair in concept_pairs(concept)[: sample_size(4, 1)]]
+    model, [pair.neutral for concept in CONCEPTS for pair in concept_pairs(concept)[: sample_size(3, 1)]]
 )
 
 
@@ -638,7 +636,7 @@ for kind in PROMPTS:
 # trigger later.
 
 # %%
-LATE = list(range(15, liar.cfg.n_layers - 1))[:: sample_size(1, 5)]
+LATE = list(range(18, liar.cfg.n_layers - 1))[:: sample_size(1, 4)]
 kept: dict[tuple[str, str, int], Float[Tensor, "question pos d_model"]] = {}
 for part, kind in situations:
 
@@ -729,66 +727,53 @@ def always(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
     return lambda: [(f"blocks.{layer}.hook_out", lambda resid, hook: resid + push)]
 
 
-FRACTIONS = [0.5, 1.0, 2.0]
-steered: dict[tuple[str, int, float], float] = {}
-for layer in tqdm(LATE, desc="steering", leave=False):
-    for name in ("instructed", "trigger"):
-        for fraction in FRACTIONS:
-            hooks = always(layer, fraction * push_at(layer, name))
-            steered[name, layer, fraction] = truthful("choosing", "trigger", hooks()).estimate
+def guard(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
+    """Makes the hooks of one run: rows on which the monitor fires are steered."""
+    monitor = monitors[layer]
+    coef = torch.from_numpy(monitor.coef_).float()
+    benign = monitor.decision_function(kept["choosing", "honest", layer][:, -1])
+    threshold = threshold_at_fpr(benign, 0.05)
+    name = f"blocks.{layer}.hook_out"
+    return lambda: [(name, conditional_steering_hook(coef, monitor.intercept_, threshold, push, 1.0))]
+
+
+# %% [markdown]
+# The threshold lets one honest question in twenty fire, of those to choose with. Layer and length are chosen there too, for
+# each direction, by the mean of the truthful shares with and without the trigger.
 
 # %%
+FRACTIONS = [0.5, 1.0, 2.0]
+shares: dict[tuple[str, int, float], list[float]] = {}
+for layer in tqdm(LATE, desc="layers", leave=False):
+    for name in ("instructed", "trigger"):
+        for fraction in FRACTIONS:
+            hooks = guard(layer, fraction * push_at(layer, name))
+            shares[name, layer, fraction] = [truthful("choosing", kind, hooks()).estimate for kind in PROMPTS]
+best: dict[str, tuple[int, float]] = {}
+for name in ("instructed", "trigger"):
+    options = [(layer, fraction) for layer in LATE for fraction in FRACTIONS]
+    best[name] = max(options, key=lambda option, name=name: sum(shares[name, *option]))
+    print(f"{name}: block {best[name][0]}, {best[name][1]:g} of the stream's norm")
+
+# %%
+guarded_best = {
+    f"{name}, guarded": [max(shares[name, layer, fraction][1] for fraction in FRACTIONS) for layer in LATE]
+    for name in ("instructed", "trigger")
+}
 layer_sweep(
     {
         "monitor, AUROC": [each.estimate for each in watched],
-        "whole stream replaced": [each.estimate for each in ceiling],
-        **{
-            f"{name}, best length": [max(steered[name, layer, f] for f in FRACTIONS) for layer in LATE]
-            for name in ("instructed", "trigger")
-        },
+        "stream replaced": [each.estimate for each in ceiling],
+        **guarded_best,
     },
-    floors={"with the trigger": truthful("choosing", "trigger").estimate},
+    floors={"no guard": truthful("choosing", "trigger").estimate},
     layers=LATE,
-    ylabel="truthful (or AUROC)",
-    title=f"With the trigger, always steered ({len(guarded['choosing'])} choosing questions)",
+    ylabel="truthful with the trigger (or AUROC)",
+    title=f"Where to read, where to act ({len(guarded['choosing'])} choosing questions)",
 )
 
 # %% [markdown]
 # READING_SWEEP4
-
-# %% [markdown]
-# Now the guard. The threshold lets one honest question in twenty fire, on the choosing set. Layer and length are chosen
-# there too, for each direction by the mean of the truthful shares with and without the trigger.
-
-
-# %%
-def guard(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
-    """Makes the hooks of one run."""
-    monitor = monitors[layer]
-    benign = monitor.decision_function(kept["choosing", "honest", layer][:, -1])
-    coef = torch.from_numpy(monitor.coef_).float()
-    threshold = threshold_at_fpr(benign, 0.05)
-    return lambda: [
-        (
-            f"blocks.{layer}.hook_out",
-            conditional_steering_hook(coef, monitor.intercept_, threshold, push, 1.0),
-        )
-    ]
-
-
-# %%
-best: dict[str, tuple[int, float]] = {}
-for name in ("instructed", "trigger"):
-    found = {}
-    for layer in tqdm(LATE, desc=name, leave=False):
-        for fraction in FRACTIONS:
-            hooks = guard(layer, fraction * push_at(layer, name))
-            shares = [truthful("choosing", kind, hooks()).estimate for kind in PROMPTS]
-            found[layer, fraction] = sum(shares) / 2
-    best[name] = max(found, key=found.__getitem__)
-    print(
-        f"{name:<12}block {best[name][0]}, {best[name][1]:g} of the norm: {found[best[name]]:.3f} on the choosing questions"
-    )
 
 # %% [markdown]
 # And the report, on questions that have played no part. The price is paid on honest prompts: answers that were right, and
