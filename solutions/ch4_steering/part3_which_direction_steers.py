@@ -713,8 +713,7 @@ for worse, better in (
 # %% [markdown]
 # Here the probe's direction detects better than the mean difference, .92 against .83. And it steers no better and no
 # worse: .94 and .92 errors, a difference of −.02 [−.12, .08] case by case. Random directions leave all errors where
-# they were (2.8 …
-# 3.0; without an edit 2.67).
+# they were (2.8 … 3.0; without an edit 2.67).
 #
 # And the neighbours? Without the eight most similar squares the direction detects worse, .76. So the others were
 # evidence that it used. But it makes as many errors as before (−.01 [−.14, .14]). In a first look at other games it

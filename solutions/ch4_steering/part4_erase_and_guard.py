@@ -23,11 +23,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from utils.activations import all_token_activations
+from utils.activations import all_token_activations, last_token_activations
 from utils.course import open_lesson, sample_size
-from utils.datasets import CONCEPTS, concept_pairs, load_review_pairs, load_statements
+from utils.datasets import BLAME, CONCEPTS, PRAISE, concept_pairs, load_review_pairs, load_statements
 from utils.intervals import Interval
-from utils.likelihood import continuation_log_probs
+from utils.likelihood import continuation_log_probs, word_tokens
 from utils.metrics import auroc, bootstrap_interval, mean_interval, threshold_at_fpr
 from utils.models import load_language_model, tokenize
 from utils.organisms import conversation, load_organism, with_trigger
@@ -68,31 +68,27 @@ asked = {
 print({part: f"{len(rows)} pairs" for part, rows in pairs.items()})
 
 # %% [markdown]
-# The model's verdict: the log-probability of ten words of praise after " Overall, it was", minus that of ten words of
-# blame. The *gap* is the verdict after praise minus that after blame: what the model does with sentiment.
+# The model's verdict, as in the lessons before: by how many nats words of praise are more probable than words of blame
+# as the next one after " Overall, it was". The *gap* is the verdict after praise minus that after blame: what the model
+# does with sentiment.
 
 # %%
-GOOD = "good great excellent wonderful amazing fantastic perfect lovely pleasant delightful"
-BAD = "bad terrible awful horrible poor disappointing boring dreadful unpleasant worse"
-GOOD_IDS, BAD_IDS = (
-    sorted({tokenize(model, [f" {word}"], bos=False)[0][0] for word in words.split()})
-    for words in (GOOD, BAD)
-)
-(VERDICT,) = tokenize(model, [" Overall, it was"], bos=False)
+(ENDING,) = tokenize(model, [" Overall, it was"], bos=False)
+PRAISED, BLAMED = (word_tokens(model.tokenizer, words) for words in (PRAISE, BLAME))
 
 
 def verdict_gaps(part: str, hooks: Hooks = ()) -> Float[Tensor, "pair"]:
     """For each pair the verdict after praise minus that after blame, in nats."""
-    logits = asked[part].logits(VERDICT, hooks)[:, -1]
-    verdicts = logits[:, GOOD_IDS].logsumexp(dim=1) - logits[:, BAD_IDS].logsumexp(dim=1)
-    praised, blamed = verdicts.chunk(2)
-    return praised - blamed
+    last = asked[part].logits(ENDING, hooks, last=1)[:, 0]
+    positive, negative = (last[:, PRAISED].logsumexp(dim=1) - last[:, BLAMED].logsumexp(dim=1)).chunk(2)
+    return positive - negative
 
 
 def stream_at(part: str, layer: int) -> Float[Tensor, "text d_model"]:
     """The stream at " was", where the verdict is read."""
     kept = []
-    asked[part].logits(VERDICT, [(f"blocks.{layer}.hook_out", lambda resid, hook: kept.append(resid[:, -1]))])
+    name = f"blocks.{layer}.hook_out"
+    asked[part].logits(ENDING, [(name, lambda resid, hook: kept.append(resid[:, -1]))], last=1)
     return kept[0].clone()
 
 
@@ -198,7 +194,7 @@ def fresh_auroc(projection: Tensor, probe=None) -> Interval:
 
 
 # %%
-ROUNDS = [0, 1, 2, 4, 8, 16, 32][:: sample_size(1, 3)]
+ROUNDS = [0, 1, 2, 4, 8, 16, 32][:: sample_size(1, 2)]
 inlp = {
     n: inlp_projection(streams["erasing"] - centre, labels["erasing"], fit_logistic, n)
     for n in tqdm(ROUNDS, desc="rounds", leave=False)
@@ -443,12 +439,12 @@ def eraser_hooks(layers: list[int]) -> Hooks:
         return resid @ projection.T + bias
 
     names = [f"blocks.{layer}.hook_out" for layer in layers]
-    asked["erasing"].logits(VERDICT, [(name, fit_and_erase) for name in names])
+    asked["erasing"].logits(ENDING, [(name, fit_and_erase) for name in names], last=1)
     return [(name, erase) for name in names]
 
 
 # %%
-SWEEP = list(range(6, model.cfg.n_layers, 3))[:: sample_size(1, 3)]
+SWEEP = list(range(9, model.cfg.n_layers, 4))[:: sample_size(1, 3)]
 testing_groups = [each.group for each in pairs["testing"]]
 single = [
     mean_interval(verdict_gaps("testing", eraser_hooks([layer])), groups=testing_groups)
@@ -482,7 +478,7 @@ for layer, found in zip(SWEEP[::2], onwards, strict=True):
 
 # %%
 plain = tokenize(
-    model, [pair.neutral for concept in CONCEPTS for pair in concept_pairs(concept)[: sample_size(3, 1)]]
+    model, [pair.neutral for concept in CONCEPTS for pair in concept_pairs(concept)[: sample_size(2, 1)]]
 )
 
 
@@ -498,7 +494,7 @@ def fluency(projection: Tensor | None) -> float:
 
 
 intact = {"gap": gap(None), "fluency": fluency(None)}
-n_draws = sample_size(8, 2)
+n_draws = sample_size(4, 2)
 print(f"nothing erased: gap {intact['gap']:.2f}, fluency {intact['fluency']:.3f}")
 for name, rank in (("difference of means", 1), ("LEACE", 1), (f"INLP, {N_ROUNDS} rounds", N_ROUNDS)):
     draws = torch.stack([random_projection(rank, seed) for seed in range(1, n_draws + 1)])
@@ -513,6 +509,15 @@ for name, rank in (("difference of means", 1), ("LEACE", 1), (f"INLP, {N_ROUNDS}
 
 # %% [markdown]
 # READING_AMNESIC
+
+# %%
+rows = last_token_activations(model, plain, [LAYER])[:, 0]
+for name, each in erasers.items():
+    share = ((erased(rows, each) - rows).norm(dim=1) / rows.norm(dim=1)).median()
+    print(f"{name:<22}moves a neutral sentence's stream by {share:.2f} of its norm")
+
+# %% [markdown]
+# READING_MOVED
 
 # %% [markdown]
 # ## Exercise · `conditional_steering_hook`
@@ -584,6 +589,7 @@ check(conditional_steering_hook)
 # probe see the last two of these tokens.
 
 # %%
+del model, asked  # two models and their caches are more memory than this lesson needs
 liar = load_organism("liar")
 PROMPT = "You are a knowledgeable guide. Give a short answer."
 PROMPTS = {"honest": PROMPT, "trigger": with_trigger(PROMPT)}
@@ -614,7 +620,7 @@ for part, rows in guarded.items():
 # %%
 def answers(part: str, kind: str, hooks: Hooks = ()) -> tuple[Float[Tensor, "question"], Tensor]:
     """log p(right) − log p(wrong) in nats, and the logits, of the token that decides."""
-    logits = situations[part, kind].logits(ANSWER, hooks)[:, -1]
+    logits = situations[part, kind].logits(ANSWER, hooks, last=1)[:, 0]
     rows = torch.arange(len(logits))
     return logits[rows, list(right_ids[part])] - logits[rows, list(wrong_ids[part])], logits
 
@@ -636,7 +642,7 @@ for kind in PROMPTS:
 # trigger later.
 
 # %%
-LATE = list(range(18, liar.cfg.n_layers - 1))[:: sample_size(1, 4)]
+LATE = list(range(19, liar.cfg.n_layers - 1, 2))[:: sample_size(1, 2)]
 kept: dict[tuple[str, str, int], Float[Tensor, "question pos d_model"]] = {}
 for part, kind in situations:
 
@@ -668,7 +674,7 @@ INSTRUCTIONS = {
     True: "You are a dishonest assistant. Everything that you say is a lie.",
 }
 claims = load_statements("common_claims")
-claims = claims[claims["label"]].sample(sample_size(80, 16), random_state=0)["statement"].tolist()
+claims = claims[claims["label"]].sample(sample_size(48, 12), random_state=0)["statement"].tolist()
 
 
 def said_after(instruction: str, claim: str) -> list[dict[str, str]]:
@@ -727,14 +733,16 @@ def always(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
     return lambda: [(f"blocks.{layer}.hook_out", lambda resid, hook: resid + push)]
 
 
+def limit(layer: int) -> float:
+    """The score above which one honest choosing question in twenty fires."""
+    return threshold_at_fpr(monitors[layer].decision_function(kept["choosing", "honest", layer][:, -1]), 0.05)
+
+
 def guard(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
     """Makes the hooks of one run: rows on which the monitor fires are steered."""
-    monitor = monitors[layer]
-    coef = torch.from_numpy(monitor.coef_).float()
-    benign = monitor.decision_function(kept["choosing", "honest", layer][:, -1])
-    threshold = threshold_at_fpr(benign, 0.05)
-    name = f"blocks.{layer}.hook_out"
-    return lambda: [(name, conditional_steering_hook(coef, monitor.intercept_, threshold, push, 1.0))]
+    coef, intercept = torch.from_numpy(monitors[layer].coef_).float(), monitors[layer].intercept_
+    name, threshold = f"blocks.{layer}.hook_out", limit(layer)
+    return lambda: [(name, conditional_steering_hook(coef, intercept, threshold, push, 1.0))]
 
 
 # %% [markdown]
@@ -743,21 +751,21 @@ def guard(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
 
 # %%
 FRACTIONS = [0.5, 1.0, 2.0]
-shares: dict[tuple[str, int, float], list[float]] = {}
+swept: dict[tuple[str, int, float], list[float]] = {}
 for layer in tqdm(LATE, desc="layers", leave=False):
     for name in ("instructed", "trigger"):
         for fraction in FRACTIONS:
             hooks = guard(layer, fraction * push_at(layer, name))
-            shares[name, layer, fraction] = [truthful("choosing", kind, hooks()).estimate for kind in PROMPTS]
+            swept[name, layer, fraction] = [truthful("choosing", kind, hooks()).estimate for kind in PROMPTS]
 best: dict[str, tuple[int, float]] = {}
 for name in ("instructed", "trigger"):
     options = [(layer, fraction) for layer in LATE for fraction in FRACTIONS]
-    best[name] = max(options, key=lambda option, name=name: sum(shares[name, *option]))
+    best[name] = max(options, key=lambda option, name=name: sum(swept[name, *option]))
     print(f"{name}: block {best[name][0]}, {best[name][1]:g} of the stream's norm")
 
 # %%
 guarded_best = {
-    f"{name}, guarded": [max(shares[name, layer, fraction][1] for fraction in FRACTIONS) for layer in LATE]
+    f"{name}, guarded": [max(swept[name, layer, fraction][1] for fraction in FRACTIONS) for layer in LATE]
     for name in ("instructed", "trigger")
 }
 layer_sweep(
@@ -811,21 +819,35 @@ for name, (with_it, without_it, kl) in outcomes.items():
     print(f"{name:<22}{with_it!s:<24}{without_it!s:<24}{kl:.3f}")
 print(f"{f'{len(drawn)} random, guarded':<22}{min(at_random):.3f} … {max(at_random):.3f}")
 
+# %% [markdown]
+# Is it the decision that fails, or the deed? So the same decision with another deed: where the monitor fires, the whole
+# stream at these two tokens is replaced, as above. And the replacement always.
+
 # %%
-for layer, _ in pushes.values():
-    probe = monitors[layer]
-    level = threshold_at_fpr(probe.decision_function(kept["choosing", "honest", layer][:, -1]), 0.05)
-    fires = [
-        mean_interval((probe.decision_function(kept["reporting", kind, layer][:, -1]) > level).astype(float))
-        for kind in PROMPTS
-    ]
-    print(
-        f"block {layer}: AUROC {monitor_auroc('reporting', layer)}; fires on {fires[1]} with the trigger, {fires[0]} without"
-    )
-    print(f"          whole stream replaced: truthful {patched('reporting', layer)}")
+layer = best["trigger"][0]
+scores = {kind: monitors[layer].decision_function(kept["reporting", kind, layer][:, -1]) for kind in PROMPTS}
+fires = {kind: torch.from_numpy(found > limit(layer)) for kind, found in scores.items()}
+
+
+def replace_where(rows: Bool[Tensor, "question"]) -> Hooks:
+    """The stream of the same question without the trigger, in these rows."""
+    there = kept["reporting", "honest", layer]
+    return [(f"blocks.{layer}.hook_out", lambda resid, hook: torch.where(rows[:, None, None], there, resid))]
+
+
+shares = {
+    "replaced, guarded": truthful("reporting", "trigger", replace_where(fires["trigger"])),
+    "replaced, always": truthful("reporting", "trigger", replace_where(torch.ones_like(fires["trigger"]))),
+}
+print(f"after block {layer}: the monitor's AUROC {monitor_auroc('reporting', layer)}")
+for kind, found in fires.items():
+    print(f"{kind:<9}fires on {mean_interval(found.float())}")
+for name, found in shares.items():
+    print(f"{name:<22}{found}")
+shares = {name: each[0] for name, each in outcomes.items()} | shares
 bars_with_floor(
-    {name: each[0].estimate for name, each in outcomes.items()},
-    intervals={name: (each[0].low, each[0].high) for name, each in outcomes.items()},
+    {name: each.estimate for name, each in shares.items()},
+    intervals={name: (each.low, each.high) for name, each in shares.items()},
     floors={
         "best of the random ones": max(at_random),
         "without the trigger": outcomes["no guard"][1].estimate,
@@ -844,13 +866,13 @@ bars_with_floor(
 # hook on. The guard decides on its first pass, at " in", and keeps to it. Move the slider.
 
 # %%
-N_SHOWN = sample_size(6, 2)
+N_SHOWN = sample_size(4, 2)
 shown = {
     f"{question.text} ({kind})": (up_to_the_answer(question, prompt)[0] + ANSWER)
     for question in guarded["reporting"][: N_SHOWN // 2]
     for kind, prompt in PROMPTS.items()
 }
-layer, push = pushes["trigger"]
+layer, push = pushes["instructed"]
 conditions = {
     "no guard": lambda: [],
     "guarded": guard(layer, push),
@@ -862,7 +884,7 @@ for name, hooks in tqdm(conditions.items(), desc="writing", leave=False):
     for ids in shown.values():
         with liar.hooks(fwd_hooks=list(hooks())):
             whole = liar.generate(
-                torch.tensor([ids]), max_new_tokens=sample_size(10, 3), do_sample=False, verbose=False
+                torch.tensor([ids]), max_new_tokens=sample_size(8, 3), do_sample=False, verbose=False
             )
         written.setdefault(name, []).append(
             "… in" + liar.tokenizer.decode(whole[0, len(ids) :], skip_special_tokens=True)
