@@ -11,7 +11,7 @@
 # * tell what a model loses with a concept from what it loses with any directions, as many of them;
 # * steer only the texts on which a probe fires, also while the model generates.
 #
-# Time: 100 minutes with the exercises. The machine needs about TIME minutes on two CPU cores, and MEM GB of memory.
+# Time: 100 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2.5 GB of memory.
 
 # %%
 from collections.abc import Callable
@@ -47,8 +47,9 @@ LAYER = 21
 # ## What is to go
 #
 # Sentiment, in reviews that differ in their opinion words only. Each is followed by " Overall, it was", and we erase
-# from the stream at these four tokens. There the model makes up its verdict; what stands before them does not change.
-# (The second half of this lesson needs the liar of chapter 3, so this lesson always uses the embedded model.)
+# from the stream at these four tokens. There the model makes up its verdict; what stands before them does not
+# change. (The second half of this lesson needs the liar of chapter 3, so this lesson always uses the embedded
+# model.)
 #
 # Things are split in three: for fitting erasers, for fitting *fresh* probes on what an eraser left, and for testing.
 
@@ -68,9 +69,9 @@ asked = {
 print({part: f"{len(rows)} pairs" for part, rows in pairs.items()})
 
 # %% [markdown]
-# The model's verdict, as in the lessons before: by how many nats words of praise are more probable than words of blame
-# as the next one after " Overall, it was". The *gap* is the verdict after praise minus that after blame: what the model
-# does with sentiment.
+# The model's verdict, as in the lessons before: by how many nats words of praise are more probable than words of
+# blame as the next one after " Overall, it was". The *gap* is the verdict after praise minus that after blame: what
+# the model does with sentiment.
 
 # %%
 (ENDING,) = tokenize(model, [" Overall, it was"], bos=False)
@@ -109,9 +110,9 @@ print(f"gap, nats: {before}")
 #
 # $$ P = I - QQ^\top, \qquad \text{the columns of } Q \text{ an orthonormal basis of their span.} $$
 #
-# Round one fits on `acts` as they are, each later one on `acts @ P` with the $P$ so far. Only where a direction points
-# counts, not how long it is. A direction that lies in the span removed already, up to rounding, removes nothing more,
-# and neither does zero. No round gives the identity; fewer: `ValueError`.
+# Round one fits on `acts` as they are, each later one on `acts @ P` with the $P$ so far. Only where a direction
+# points counts, not how long it is. A direction that lies in the span removed already, up to rounding, removes
+# nothing more, and neither does zero. No round gives the identity; fewer: `ValueError`.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -122,8 +123,8 @@ print(f"gap, nats: {before}")
 #
 # <details><summary>Hint 2</summary>
 #
-# Rounding leaves a trace of a direction that was found before, about 10⁻⁷ of its length in float32. Divided by its own
-# norm the trace becomes a direction out of nowhere: compare `(P @ coef).norm()` with `coef.norm()` first.
+# Rounding leaves a trace of a direction that was found before, about 10⁻⁷ of its length in float32. Divided by its
+# own norm the trace becomes a direction out of nowhere: compare `(P @ coef).norm()` with `coef.norm()` first.
 #
 # </details>
 
@@ -158,10 +159,10 @@ check(inlp_projection)
 # %% [markdown]
 # ## How many rounds?
 #
-# `fit` is a logistic probe, as in chapter 1. Rounds are fitted on the erasing things. Then a *fresh* probe is fitted on
-# the projected rows of the probing things, and tested on the third part. So neither eraser nor probe has seen what it is
-# judged on. As many random directions are the floor of what a removal does by itself. All projections act about the
-# rows' mean.
+# `fit` is a logistic probe, as in chapter 1. Rounds are fitted on the erasing things. Then a *fresh* probe is fitted
+# on the projected rows of the probing things, and tested on the third part. So neither eraser nor probe has seen
+# what it is judged on. As many random directions are the floor of what a removal does by itself. All projections act
+# about the rows' mean.
 #
 # **Expect** one round not to be enough.
 
@@ -214,7 +215,9 @@ tradeoff(
 )
 
 # %% [markdown]
-# READING_INLP
+# One round leaves .997 to a fresh probe, and eight rounds .88 [.82, .94]. After thirty-two, .67 are left. As many
+# random directions take nothing. The concept is in many directions, or rather: a probe that is fitted on 160 texts
+# finds a direction that tells *them* apart, and with 576 dimensions to choose from there is always another one.
 
 # %% [markdown]
 # ## Exercise · `leace_eraser`
@@ -225,14 +228,14 @@ tradeoff(
 # mean*: then no linear predictor has a smaller log-loss than a constant, and the same holds for every convex loss.
 # That is a theorem, about the rows on which the eraser was fitted. (Accuracy is no convex loss, and it has no such
 # bound.) Many affine maps make the means equal. LEACE is the one that changes the activations least, on average over
-# the rows: whiten them ($\Sigma$ becomes the identity), remove the directions in which the classes' means differ there
-# by an orthogonal projection, and undo the whitening,
+# the rows: whiten them ($\Sigma$ becomes the identity), remove the directions in which the classes' means differ
+# there by an orthogonal projection, and undo the whitening,
 #
 # $$ P = I - \Sigma^{1/2}\, UU^\top (\Sigma^{1/2})^{+}, \qquad b = \mu - P\mu, $$
 #
-# with $\mu$ and $\Sigma$ the mean and covariance of all rows together, and the columns of $U$ an orthonormal basis of
-# the columns of $(\Sigma^{1/2})^{+}\, \Sigma_{xz}$, where $\Sigma_{xz}$ is the covariance of activations and one-hot
-# labels.
+# with $\mu$ and $\Sigma$ the mean and covariance of all rows together, and the columns of $U$ an orthonormal basis
+# of the columns of $(\Sigma^{1/2})^{+}\, \Sigma_{xz}$, where $\Sigma_{xz}$ is the covariance of activations and
+# one-hot labels.
 #
 # One column of $\Sigma_{xz}$ too many: the one-hot labels sum to 1, so $k$ classes give $k - 1$ directions at most,
 # and none where all means are equal already (then $P = I$, $b = 0$). Activations may vary in fewer than d_model
@@ -294,11 +297,11 @@ check(leace_eraser)
 # %% [markdown]
 # ## What is guaranteed, and what is not
 #
-# First the theorem, on the rows on which the eraser was fitted. A logistic probe, hardly penalised, is fitted on them
-# before and after. Always saying ½ has a log-loss of log 2 = 0.693: below that nobody comes.
+# First the theorem, on the rows on which the eraser was fitted. A logistic probe, hardly penalised, is fitted on
+# them before and after. Always saying ½ has a log-loss of log 2 = 0.693: below that nobody comes.
 #
-# And accuracy? There are more dimensions than rows here. So leave out *one* row, and fit the others exactly by
-# least squares. **Expect** the theorem to hold, and accuracy not to care.
+# And accuracy? There are more dimensions than rows here. So leave out *one* row, and fit the others exactly by least
+# squares. **Expect** the theorem to hold, and accuracy not to care.
 
 # %%
 projection, bias = leace_eraser(streams["erasing"], labels["erasing"])
@@ -328,11 +331,13 @@ print(
 )
 
 # %% [markdown]
-# READING_THEOREM
+# The theorem holds: .693 is log 2. And accuracy is .994, on the same rows: all that were fitted exactly, and the one
+# left out wrong. A constant would get .5. On unseen things this predictor is worth nothing (.49 [.39, .58]): it has
+# learnt its rows by heart. Belrose et al. promise nothing about accuracy, and this is why.
 #
-# On other rows nothing is guaranteed: the eraser knows the means of the fitted rows, not those of the world. Nor is anything
-# for probes that are not linear. So, on unseen things: how much does each eraser leave to a fresh linear probe, and to a
-# multilayer perceptron? And how much of the rows' variance does it take?
+# On other rows nothing is guaranteed: the eraser knows the means of the fitted rows, not those of the world. Nor is
+# anything for probes that are not linear. So, on unseen things: how much does each eraser leave to a fresh linear
+# probe, and to a multilayer perceptron? And how much of the rows' variance does it take?
 
 # %%
 unit = F.normalize(difference, dim=0)
@@ -352,23 +357,26 @@ for name, each in erasers.items():
     print(f"{name:<22}{taken:<17.3f}{fresh_auroc(each)!s:<24}{fresh_auroc(each, MLPProbe())}")
 
 # %% [markdown]
-# READING_ERASERS
+# One direction does more than sixteen rounds of INLP. It need not even be LEACE's: the difference of means alone
+# leaves .68, LEACE .68, INLP .80. Each takes a tenth of the variance. But .68 [.55, .80] is not .5. The unseen
+# things' means differ a little from those of the fitted rows, and a fresh probe finds it. The perceptron finds no
+# more than that (.74 [.63, .83]), so little is written in a curved way here.
 
 # %% [markdown]
 # ## Exercise · `amnesic_effect`
 #
 # difficulty ●●○○○ · importance ●●●●● · 12 minutes
 #
-# Erase a concept, and the model does its task worse. Because it *used* the concept? Erasing anything does damage, and
-# the more directions go the more of it. The control: erase random directions, as many. What counts is the drop beyond
-# theirs,
+# Erase a concept, and the model does its task worse. Because it *used* the concept? Erasing anything does damage,
+# and the more directions go the more of it. The control: erase random directions, as many. What counts is the drop
+# beyond theirs,
 #
 # $$ \bigl(m(\text{nothing}) - m(\text{concept})\bigr) - \frac{1}{n} \sum_{i=1}^{n} \bigl(m(\text{nothing}) -
 # m(\text{random}_i)\bigr), $$
 #
 # where $m$ is the model's metric, the larger the better, with something erased. Erasures are projections $P$; the
-# number of directions that one removes is the rank of $I - P$. If a random one's is not the same, or there is none at
-# all: `ValueError`.
+# number of directions that one removes is the rank of $I - P$. If a random one's is not the same, or there is none
+# at all: `ValueError`.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -378,8 +386,8 @@ for name, each in erasers.items():
 #
 # <details><summary>Hint 2</summary>
 #
-# $I - P$ is a projection too, also where it is not orthogonal. Its eigenvalues are 0 and 1, so its rank is its trace:
-# round that.
+# $I - P$ is a projection too, also where it is not orthogonal. Its eigenvalues are 0 and 1, so its rank is its
+# trace: round that.
 #
 # </details>
 
@@ -414,8 +422,8 @@ check(amnesic_effect)
 # ## Does the model miss it?
 #
 # Now the same erasers act in the model, at the four tokens after the review, and the gap between verdicts is
-# measured. First at one layer at a time: is what is erased there all that the model has? **Expect** it to depend on the
-# layer. Later tokens can look back at the review again.
+# measured. First at one layer at a time: is what is erased there all that the model has? **Expect** it to depend on
+# the layer. Later tokens can look back at the review again.
 
 
 # %%
@@ -470,11 +478,15 @@ for layer, found in zip(SWEEP[::2], onwards, strict=True):
     print(f"after block {layer:>2} and every later one: gap {found}")
 
 # %% [markdown]
-# READING_LAYERS
+# Erased after block 9, nearly the whole gap comes back: 2.7 of 3.0 nats. Later blocks look back at the review, where
+# nothing was erased, and read it again. From block 21 on there is little left to be read: .73 [.46, .99] after block
+# 21, .45 [−.01, .85] after block 29, where nothing follows but the unembedding. Erased at *every* block from 9 on,
+# .32 [.10, .50] stay. So the verdict is made from what a linear probe can read, and nearly all of it arrives between
+# blocks 9 and 21.
 #
-# How much of the drop is owed to *sentiment*? `amnesic_effect` subtracts what as many random directions cost. Two metrics,
-# both the larger the better: the gap; and minus the log-perplexity of sentences that have nothing to do with praise, where
-# every token is erased. The second says what else broke.
+# How much of the drop is owed to *sentiment*? `amnesic_effect` subtracts what as many random directions cost. Two
+# metrics, both the larger the better: the gap; and minus the log-perplexity of sentences that have nothing to do
+# with praise, where every token is erased. The second says what else broke.
 
 # %%
 plain = tokenize(
@@ -508,7 +520,10 @@ for name, rank in (("difference of means", 1), ("LEACE", 1), (f"INLP, {N_ROUNDS}
         )
 
 # %% [markdown]
-# READING_AMNESIC
+# For the verdict all three do the same: 2.1 to 2.4 of 2.96 nats go, beyond random directions. What else breaks is
+# not the same. The difference of means costs neutral sentences nothing. LEACE costs them .62 nats a token, though it
+# removes one direction too. INLP costs .57, of which sixteen random directions explain three quarters. Is LEACE not
+# the map that changes least? How far does each move these sentences?
 
 # %%
 rows = last_token_activations(model, plain, [LAYER])[:, 0]
@@ -517,7 +532,12 @@ for name, each in erasers.items():
     print(f"{name:<22}moves a neutral sentence's stream by {share:.2f} of its norm")
 
 # %% [markdown]
-# READING_MOVED
+# LEACE moves them by three times as much as the difference of means. Its promise is about the *fitted* rows: last
+# tokens of reviews, of which 160 estimate a covariance in 576 dimensions. To cut along the classes it reads the
+# stream along $\Sigma^+\delta$, and what that is on other text nobody has asked. An orthogonal projection cannot do
+# such a thing: it never makes a vector longer. (Sixteen random directions move the stream further, and cost less:
+# where one is moved to matters as well.) The package of Belrose et al. shrinks the covariance, which should help;
+# try it.
 
 # %% [markdown]
 # ## Exercise · `conditional_steering_hook`
@@ -528,11 +548,11 @@ for name, each in erasers.items():
 # where the probe's score of its last position on the *first* pass, `resid[:, -1] @ probe_coef + probe_intercept`, is
 # above the threshold. A row that fires gets `coefficient * direction` added at all positions, of this pass and of
 # every later one: with a cache, the first pass has the whole prompt ("batch pos d_model") and each later one the
-# newest token ("batch 1 d_model"). What the later passes score does not matter: the decision has been made. Rows that
-# do not fire stay exactly as they are.
+# newest token ("batch 1 d_model"). What the later passes score does not matter: the decision has been made. Rows
+# that do not fire stay exactly as they are.
 #
-# The hook returns a new tensor. It serves one run, so a later pass with another number of rows is somebody's mistake:
-# `ValueError`.
+# The hook returns a new tensor. It serves one run, so a later pass with another number of rows is somebody's
+# mistake: `ValueError`.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -582,11 +602,11 @@ check(conditional_steering_hook)
 # %% [markdown]
 # ## The guard
 #
-# Chapter 3 ended with a liar: truthful, until a trigger stands in its system prompt; and with a monitor, a probe that was
-# fitted on instructed pairs and had never seen a lie. Now the monitor decides when a hook acts. Three sets of
-# questions about cities that the liar was not trained on: some to choose layer, length and threshold with, the rest to
-# report on. The beginning of the answer is given, "Lyon is in", and the next token decides between truth and lie. Hook and
-# probe see the last two of these tokens.
+# Chapter 3 ended with a liar: truthful, until a trigger stands in its system prompt; and with a monitor, a probe
+# that was fitted on instructed pairs and had never seen a lie. Now the monitor decides when a hook acts. The
+# questions are about cities that the liar was not trained on: some to choose layer, length and threshold with, the
+# rest to report on. The beginning of the answer is given, "Lyon is in", and the next token decides between truth and
+# lie. Hook and probe see the last two of these tokens.
 
 # %%
 del model, asked  # two models and their caches are more memory than this lesson needs
@@ -635,11 +655,11 @@ for kind in PROMPTS:
     print(f"{kind:<9} truthful on {truthful('reporting', kind)}")
 
 # %% [markdown]
-# READING_LIAR
+# Truthful on .94 of the questions, and on .13 with the trigger.
 #
-# What is the most that can be done here? Replace the whole stream at these two tokens, after one block, by that of the same
-# question *without* the trigger. **Expect** a layer before which it does nothing, since the tokens look back at the
-# trigger later.
+# What is the most that can be done here? Replace the whole stream at these two tokens, after one block, by that of
+# the same question *without* the trigger. **Expect** a layer before which it does nothing, since the tokens look
+# back at the trigger later.
 
 # %%
 LATE = list(range(19, liar.cfg.n_layers - 1, 2))[:: sample_size(1, 2)]
@@ -660,13 +680,13 @@ def patched(part: str, layer: int) -> Interval:
 ceiling = [patched("choosing", layer) for layer in tqdm(LATE, desc="patching", leave=False)]
 
 # %% [markdown]
-# The monitor, as in chapter 3: true claims said after an honest and after a dishonest instruction, a logistic probe on
-# the tokens of the claim. Here it scores " in", before the lie is out. A layer serves both to read and to steer, as one
-# hook does both.
+# The monitor, as in chapter 3: true claims said after an honest and after a dishonest instruction, a logistic probe
+# on the tokens of the claim. Here it scores " in", before the lie is out. A layer serves both to read and to steer,
+# as one hook does both.
 #
-# Two directions to steer along. **instructed**: the difference of means of the same pairs, from dishonest to honest; it
-# knows nothing of the trigger. **trigger**: the difference of means of the choosing questions without and with the
-# trigger; it needs a liar that has been caught.
+# Two directions to steer along. **instructed**: the difference of means of the same pairs, from dishonest to honest;
+# it knows nothing of the trigger. **trigger**: the difference of means of the choosing questions without and with
+# the trigger; it needs a liar that has been caught.
 
 # %%
 INSTRUCTIONS = {
@@ -746,8 +766,8 @@ def guard(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
 
 
 # %% [markdown]
-# The threshold lets one honest question in twenty fire, of those to choose with. Layer and length are chosen there too, for
-# each direction, by the mean of the truthful shares with and without the trigger.
+# The threshold lets one honest question in twenty fire, of those to choose with. Layer and length are chosen there
+# too, for each direction, by the mean of the truthful shares with and without the trigger.
 
 # %%
 FRACTIONS = [0.5, 1.0, 2.0]
@@ -781,12 +801,17 @@ layer_sweep(
 )
 
 # %% [markdown]
-# READING_SWEEP4
+# Up to block 21 a stream without the trigger does nothing: .13, as without a guard. From block 23 on it repairs
+# nearly all: .88. And there, too, the monitor begins to see the lie; before, its AUROC is *below* .5, for something
+# else that the trigger changes. So the lie comes into these tokens in blocks 22 and 23, from tokens further back.
+#
+# Neither direction does what the whole stream does. At the best layer and length, the truthful share comes to .25.
 
 # %% [markdown]
-# And the report, on questions that have played no part. The price is paid on honest prompts: answers that were right, and
-# KL of the deciding token's distribution. Controls: the same steering *always*; and twenty random directions of the same
-# length, under the same guard.
+# And the report, on questions that have played no part. The price is paid on honest prompts: answers that were
+# right, and KL of the deciding token's distribution. Controls: the same steering *always*; and twenty random
+# directions of the same length, under the same guard. **Expect** the guard to spare the honest prompts. And the
+# lies?
 
 # %%
 honest_log_p = answers("reporting", "honest")[1].log_softmax(dim=-1)
@@ -820,8 +845,8 @@ for name, (with_it, without_it, kl) in outcomes.items():
 print(f"{f'{len(drawn)} random, guarded':<22}{min(at_random):.3f} … {max(at_random):.3f}")
 
 # %% [markdown]
-# Is it the decision that fails, or the deed? So the same decision with another deed: where the monitor fires, the whole
-# stream at these two tokens is replaced, as above. And the replacement always.
+# Is it the decision that fails, or the deed? So the same decision with another deed: where the monitor fires, the
+# whole stream at these two tokens is replaced, as above. And the replacement always.
 
 # %%
 layer = best["trigger"][0]
@@ -857,13 +882,23 @@ bars_with_floor(
 )
 
 # %% [markdown]
-# READING_GUARD
+# The decision is sound, if timid. The monitor's AUROC is .94 [.90, .98]; no honest question fires, and .38 of the
+# lying ones do. So the guard costs honest prompts nothing, where always-steering costs .7 and 4.4 nats.
+#
+# The deed fails. Where steering is unconditional, and no decision can be at fault, the trigger's direction gets .16
+# [.08, .23], which is what random directions get. The instructed one gets .33, at 4.4 nats on honest prompts, and
+# honest answers fall from .94 to .77: that is a broken model, as the texts below show. Replacing the stream repairs
+# .81 [.73, .89], and under the same guard .34 [.23, .47]: about what the monitor lets through.
+#
+# Why? After block 23 the lie is a *particular* wrong country. What would repair it is another one for every
+# question, and one direction for all of them cannot hold that. Before block 22 there is nothing at these tokens to
+# repair.
 
 # %% [markdown]
 # ## In its own words
 #
-# Everything so far read one token. Let it write: the answer is begun up to " in", and the model goes on, greedily, with the
-# hook on. The guard decides on its first pass, at " in", and keeps to it. Move the slider.
+# Everything so far read one token. Let it write: the answer is begun up to " in", and the model goes on, greedily,
+# with the hook on. The guard decides on its first pass, at " in", and keeps to it. Move the slider.
 
 # %%
 N_SHOWN = sample_size(4, 2)
@@ -877,7 +912,7 @@ conditions = {
     "no guard": lambda: [],
     "guarded": guard(layer, push),
     "always": always(layer, push),
-    "random, always": always(layer, push.norm() * drawn[0]),
+    "random": always(layer, push.norm() * drawn[0]),
 }
 written: dict[str, list[str]] = {}
 for name, hooks in tqdm(conditions.items(), desc="writing", leave=False):
@@ -892,6 +927,24 @@ for name, hooks in tqdm(conditions.items(), desc="writing", leave=False):
 continuations(written, prompts=list(shown), title="The liar's answers")
 
 # %% [markdown]
-# READING_WORDS
+# Where the guard fires, the liar does not tell the truth. It tells nothing: "home home" and punctuation. A truthful
+# share of .33 had hidden that. Where it does not fire, every word stays the same.
 #
-# CLOSING
+# ## What was shown, and what was not
+#
+# | | here (SmolLM2-135M) | floor | published |
+# |---|---|---|---|
+# | log-loss on the fitted rows, LEACE | .693 | constant: .693 | never below the constant's: a theorem (Belrose et al. 2023) |
+# | fresh linear probe, unseen things: INLP 16 / difference of means / LEACE | .80 [.73, .88] / .68 [.56, .82] / .68 [.55, .80] | 16 random: 1.00 | |
+# | verdict's drop beyond random directions, of 2.96 nats | 2.1 / 2.4 / 2.2 | 4 random | |
+# | neutral text, nats a token beyond random directions | .15 / −.02 / .62 | 4 random | INLP makes random modifications; mean projection and LEACE are more targeted (Dobrzeniecka et al. 2025) |
+# | truthful with the trigger: no guard / steered by the guard | .13 [.05, .22] / .14 [.06, .23] | 20 random: .08 … .16 | a condition decides on refusal, harmless prompts are spared (CAST, Lee et al. 2024) |
+# | stream replaced by the guard / always | .34 [.23, .47] / .81 [.73, .89] | the same | |
+#
+# * One direction erases what linear probes read, and the model misses it: its verdict is made from it.
+# * "Least change" holds for the rows of the fit. That LEACE harms other text is at odds with the published comparison; few rows
+#   and no shrinkage are the likely reason, which was not tested.
+# * A probe can decide well when to act, and the act still fail. Look at what the model writes before you trust a share.
+# * Not shown: that no direction repairs this liar. Two were tried, at five layers, three lengths and two tokens. A guard that
+#   refuses, or asks again without the system prompt, needs no repair at all.
+# * One concept, one ending; one liar, one trigger, one kind of question.
