@@ -1,6 +1,6 @@
 """How probable a model finds a text after another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -63,6 +63,17 @@ def next_token_log_probs(
         logits = torch.cat(_logits(model, [texts[i] for i in rows], last))
         found[rows] = logits.log_softmax(dim=-1).gather(1, chosen[rows])
     return found
+
+
+def word_tokens(tokenizer: Any, words: Iterable[str]) -> list[int]:
+    """The token ids of those words that, after a space, are a single token: a set of possible next tokens.
+
+    Raises ValueError where no word is.
+    """
+    encoded = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
+    if not (single := sorted({ids[0] for ids in encoded if len(ids) == 1})):
+        raise ValueError(f"none of {len(encoded)} words is a single token of this model")
+    return single
 
 
 def _logits(

@@ -153,13 +153,17 @@ def tradeoff(
     xlabel: str,
     ylabel: str,
     labels: Mapping[str, Sequence[str]] | None = None,
+    loose: Sequence[str] = (),
 ) -> go.Figure:
     """What is gained against what it costs: each series (x, y) as points joined in the order given.
 
     labels: series -> a text for each of its points, e.g. the coefficient or the layer; a subset of the series.
-    Raises ValueError when x, y and labels of a series differ in length, or labels belong to no series.
+    loose: the series whose points have no order and are not joined, e.g. those of random directions.
+    Raises ValueError when x, y and labels of a series differ in length, or labels or loose name no series.
     """
     labels = labels or {}
+    if unknown := set(loose) - set(series):
+        raise ValueError(f"loose names {sorted(unknown)}, which series does not: it has {list(series)}.")
     if unknown := set(labels) - set(series):
         raise ValueError(f"labels for {sorted(unknown)}, which series does not name: it has {list(series)}.")
     figure = go.Figure()
@@ -174,7 +178,7 @@ def tradeoff(
             y=short(up),
             name=plain(name),
             text=[plain(text) for text in texts],
-            mode="lines+markers+text",
+            mode="markers+text" if name in loose else "lines+markers+text",
             textposition="top center",
             textfont={"size": 11, "color": INK},
             marker={"size": 9, "symbol": index},

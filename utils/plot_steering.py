@@ -122,6 +122,14 @@ def _row_pixels(row: tuple[str, str]) -> int:
 
 
 def _slide(figure: go.Figure, steps: list[dict[str, Any]], start: int, prefix: str, above: int) -> None:
-    look = {"pad": {"t": above}, "bgcolor": GRID, "bordercolor": GRID, "tickcolor": INK}
+    # Narrower than the figure, or the first and the last label would be cut.
+    look = {
+        "pad": {"t": above},
+        "x": 0.04,
+        "len": 0.92,
+        "bgcolor": GRID,
+        "bordercolor": GRID,
+        "tickcolor": INK,
+    }
     current = {"prefix": prefix, "xanchor": "left", "font": {"color": INK, "size": 14}}
     figure.update_layout(sliders=[{"steps": steps, "active": start, "currentvalue": current, **look}])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.likelihood import continuation_log_probs, next_token_log_probs
+from utils.likelihood import continuation_log_probs, next_token_log_probs, word_tokens
 from utils.models import tiny_language_model
 
 BEFORE = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
@@ -76,3 +76,19 @@ def test_candidates_of_many_texts_come_back_in_their_order(model):
 def test_refuses_candidates_that_belong_to_no_text(model, texts, candidates, message):
     with pytest.raises(ValueError, match=message):
         next_token_log_probs(model, texts, candidates)
+
+
+def tokenizer_of_words(text, add_special_tokens):
+    """Knows two words; others are spelt."""
+    assert not add_special_tokens
+    known = {" sea": [7], " ship": [3]}
+    return {"input_ids": known.get(text, [100 + ord(each) for each in text])}
+
+
+def test_words_of_one_token_are_kept_once_and_in_order():
+    assert word_tokens(tokenizer_of_words, ["sea", "lighthouse", "ship", "sea"]) == [3, 7]
+
+
+def test_no_word_of_one_token_is_an_error():
+    with pytest.raises(ValueError, match="none of 1 words"):
+        word_tokens(tokenizer_of_words, ["lighthouse"])

@@ -169,6 +169,13 @@ class TestTradeoff:
         assert list(shown["mass-mean"].text) == ["0", "&lt;20&gt;"]
         assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("gain", "loss (nats)")
 
+    def test_loose_points(self):
+        series = {"joined": ([0, 1], [3, 4]), "random": ([0.5, 0.7], [3.5, 3.1])}
+        shown = traces(tradeoff(series, loose=["random"], title="t", xlabel="x", ylabel="y"))
+        assert ("lines" in shown["joined"].mode, "lines" in shown["random"].mode) == (True, False)
+        with pytest.raises(ValueError, match="loose"):
+            tradeoff(series, loose=["other"], title="t", xlabel="x", ylabel="y")
+
     @pytest.mark.parametrize("labels", [{"other": ["a"]}, {"a": ["too", "many", "labels"]}])
     def test_bad_labels(self, labels):
         with pytest.raises(ValueError, match="labels"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 
 def _tiny_model() -> object:
@@ -56,14 +57,28 @@ def _tiny_board_model() -> object:
     return boot_board_model(config, weights.bridge_state())
 
 
+def _tiny_model_with_hook() -> object:
+    """The tiny model on which somebody else has put a hook: it adds a vector after the first block."""
+    import torch
+
+    from utils.models import tiny_language_model
+
+    model = tiny_language_model()
+    step = 2 * torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    model.add_hook("blocks.0.hook_out", lambda resid, hook: resid + step)
+    return model
+
+
 BUILDERS: dict[str, Callable[[], object]] = {
     "tiny_model": _tiny_model,
     "tiny_model_scaled_norm": _tiny_model_scaled_norm,
     "tiny_tokenizer": _tiny_tokenizer,
     "tiny_tokenizer_other_template": _tiny_tokenizer_other_template,
+    "tiny_model_with_hook": _tiny_model_with_hook,
     "tiny_board_model": _tiny_board_model,
 }
 _built: dict[int, str] = {}
+_hooked: list[tuple[Any, dict, list]] = []
 
 
 @cache
@@ -71,9 +86,22 @@ def get(name: str) -> object:
     """The resource of that name, built once a process. Raises LookupError for an unknown name."""
     if name not in BUILDERS:
         raise LookupError(f"no resource is called {name!r}; there are {sorted(BUILDERS)}")
-    resource = BUILDERS[name]()
+    resource: Any = BUILDERS[name]()
     _built[id(resource)] = name
+    for module in resource.modules() if hasattr(resource, "modules") else ():
+        _hooked.append((module, dict(module._forward_hooks), list(getattr(module, "fwd_hooks", ()))))
     return resource
+
+
+def restore_hooks() -> None:
+    """Put the hooks of every model back as they were when it was built: whoever left one, or removed somebody else's,
+    would be the cause of what the next check finds."""
+    for module, hooks, handles in _hooked:
+        if module._forward_hooks != hooks or list(getattr(module, "fwd_hooks", ())) != handles:
+            module._forward_hooks.clear()
+            module._forward_hooks.update(hooks)
+            if hasattr(module, "fwd_hooks"):
+                module.fwd_hooks = list(handles)
 
 
 def name_of(value: object) -> str | None:

@@ -5,11 +5,13 @@ from utils.datasets.concepts import CONCEPTS, ConceptPair, concept_pairs, concep
 from utils.datasets.grammar import ParsedSentence, generate_sentences, gold_edges, tree_depths, tree_distances
 from utils.datasets.mentions import Mention, city_mentions
 from utils.datasets.questions import QUESTION_KINDS, Question, either_or_questions
-from utils.datasets.reviews import REVIEW_KINDS, ReviewPair, load_review_pairs
+from utils.datasets.reviews import BLAME, PRAISE, REVIEW_KINDS, ReviewPair, load_review_pairs
 from utils.datasets.statements import load_geometry_of_truth, load_statements, statement_sets
 
 __all__ = [
+    "BLAME",
     "CONCEPTS",
+    "PRAISE",
     "QUESTION_KINDS",
     "REVIEW_KINDS",
     "ConceptPair",

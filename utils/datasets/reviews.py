@@ -17,6 +17,12 @@ from pathlib import Path
 
 REVIEWS_CSV = Path(__file__).with_name("facts") / "reviews.csv"
 REVIEW_KINDS = ("said", "implied")
+# What comes after "Overall, it was": adjectives of praise and of blame.
+_WORDS = {
+    "praise": "good great excellent wonderful amazing fantastic perfect lovely pleasant delightful",
+    "blame": "bad terrible awful horrible poor disappointing boring dreadful unpleasant worse",
+}
+PRAISE, BLAME = (tuple(words.split()) for words in _WORDS.values())
 
 
 @dataclass(frozen=True)

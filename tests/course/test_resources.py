@@ -1,0 +1,59 @@
+"""A check finds the named models with the hooks that they were built with, whatever an earlier check left."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from utils.course import resources
+from utils.course.host import Host
+
+TOKENS = torch.tensor([[80, 33, 60]])
+
+
+def model_of(name) -> Any:
+    return resources.get(name)
+
+
+def logits(name):
+    with torch.no_grad():
+        return model_of(name)(TOKENS)
+
+
+def left_by_bridge(model):
+    model.add_hook("blocks.1.hook_out", lambda resid, hook: resid + 1)
+
+
+def left_for_good(model):
+    model.add_perma_hook("blocks.1.hook_out", lambda resid, hook: resid + 1)
+
+
+def left_on_torch(model):
+    model.original_model.model.layers[1].register_forward_hook(lambda module, args, output: None)
+
+
+def removed(model):
+    model.reset_hooks(including_permanent=True)
+
+
+@pytest.mark.parametrize("name", ["tiny_model", "tiny_model_with_hook"])
+@pytest.mark.parametrize("harm", [left_by_bridge, left_for_good, left_on_torch, removed])
+def test_hooks_are_restored(name, harm):
+    model, before = model_of(name), logits(name)
+    hooks = [(point.name, list(point.fwd_hooks)) for point in model.hook_points()]
+    harm(model)
+    Host({})
+    assert torch.equal(logits(name), before)
+    assert [(point.name, point.fwd_hooks) for point in model.hook_points()] == hooks
+    assert all(len(module._forward_hooks) <= 1 for module in model.modules())
+
+
+def test_a_hook_can_be_taken_off_after_it_was_restored():
+    model = model_of("tiny_model_with_hook")
+    model.reset_hooks()
+    without = logits("tiny_model_with_hook")
+    resources.restore_hooks()
+    assert not torch.equal(logits("tiny_model_with_hook"), without)
+    model.reset_hooks()
+    assert torch.equal(logits("tiny_model_with_hook"), without)
+    resources.restore_hooks()
