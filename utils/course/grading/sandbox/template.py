@@ -49,8 +49,8 @@ def preloaded() -> list[str]:
 class WorkerTemplate:
     """A process in the sandbox that has imported the lessons' libraries once and forks a worker in milliseconds.
 
-    It starts at the latest when the first worker is asked for, and again if it has died. Any thread may ask. Use as a context
-    manager, or take the process's own by `shared_template`.
+    It starts at the latest when the first worker is asked for, and again if it has died. Any thread may ask. Use as a
+    context manager, or take the process's own by `shared_template`.
     preload: modules to import; default: `preloaded()`.
     """
 
