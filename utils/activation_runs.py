@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from utils.activation_cache import ActivationStore, Shard, drop_oldest_entries, plan_shards
 from utils.models import tokenize
+from utils.shared_prefix import empty_cache, has_hooks, repeated, shared_length
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -122,13 +124,7 @@ def _read(store: ActivationStore | None, shard: Shard, layers: Sequence[Layer]) 
 
 def _runs_as_stored(model: "TransformerBridge") -> bool:
     """Whether the fingerprint tells all: no hooks, and no folded weights (those lie outside the parameters)."""
-    if model.compatibility_mode or any(point.fwd_hooks for point in model.hook_dict.values()):
-        return False
-    modules = [*model.modules(), *model.original_model.modules()]
-    hooks = [h for m in modules for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
-    # Both libraries hook their own modules, during the first forward, only to observe.
-    libraries = ("transformer_lens.", "transformers.")
-    return all(getattr(hook, "__module__", "").startswith(libraries) for hook in hooks)
+    return not model.compatibility_mode and not has_hooks(model)
 
 
 def _compute(run: Run, shard: Shard, layers: list[Layer], progress: Callable[[int], Any]) -> Rows:
@@ -145,25 +141,41 @@ def _compute(run: Run, shard: Shard, layers: list[Layer], progress: Callable[[in
     deepest = max(layers, key=lambda layer: -1 if isinstance(layer, str) else layer)
     rows: Rows = {layer: torch.empty(shard.rows, model.cfg.d_model) for layer in layers}
     device = next(model.original_model.parameters()).device
-    start = 0
-    for batch in _batches([run.token_ids[text] for text in shard.texts], run.tokens_per_batch):
-        lengths = torch.tensor([len(ids) for ids in batch], device=device)
-        # Right padding needs no mask: causal attention keeps it out of the real tokens, and it is never read.
-        tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in batch], batch_first=True)
-        n_rows = int(lengths.sum()) if run.rule == "all" else len(batch)
 
-        def keep(resid: Tensor, layer: Layer, rows_now: slice, lengths: Tensor) -> None:
-            rows[layer][rows_now] = _POSITION_RULES[run.rule](resid, lengths).float()
+    def run_through(tokens: Tensor, take: Callable[[Layer, Tensor], None], past: Any) -> None:
+        def see(resid: Tensor, layer: Layer) -> None:
+            take(layer, resid)
             if layer == deepest:
                 # stop_at_layer=n_layers would run on to the logits; its exception stops after any block.
                 raise StopAtLayerException(resid)
 
         hooks: list[Any] = [
-            (name, lambda resid, hook, a=(layer, slice(start, start + n_rows), lengths): keep(resid, *a))
-            for layer, name in names.items()
+            (name, lambda resid, hook, layer=layer: see(resid, layer)) for layer, name in names.items()
         ]
+        going_on: dict[str, Any] = (
+            {"use_cache": False} if past is None else {"use_cache": True, "past_key_values": past}
+        )
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=run.bfloat16):
-            model.run_with_hooks(tokens.to(device), fwd_hooks=hooks, return_type=None, use_cache=False)
+            model.run_with_hooks(tokens.to(device), fwd_hooks=hooks, return_type=None, **going_on)
+
+    texts = [run.token_ids[text] for text in shard.texts]
+    shared, past, beginning = shared_length(model, texts), None, {}
+    if shared:
+        past = empty_cache(model)
+        run_through(torch.tensor([texts[0][:shared]]), beginning.__setitem__, past)
+    start = 0
+    for batch in _batches(texts, run.tokens_per_batch):
+        lengths = torch.tensor([len(ids) for ids in batch], device=device)
+        n_rows = int(lengths.sum()) if run.rule == "all" else len(batch)
+
+        def keep(layer: Layer, resid: Tensor, rows_now=slice(start, start + n_rows), lengths=lengths) -> None:
+            if shared:
+                resid = torch.cat([beginning[layer].expand(len(lengths), -1, -1), resid], dim=1)
+            rows[layer][rows_now] = _POSITION_RULES[run.rule](resid, lengths).float()
+
+        # Right padding needs no mask: causal attention keeps it out of the real tokens, and it is never read.
+        tokens = pad_sequence([torch.tensor(ids[shared:]) for ids in batch], batch_first=True)
+        run_through(tokens, keep, None if past is None else repeated(past, len(batch)))
         start += n_rows
         progress(int(lengths.sum()))
     return rows

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
+
+from utils.shared_prefix import empty_cache, repeated, shared_length
 
 _BATCH = 16
 
@@ -31,13 +33,11 @@ def continuation_log_probs(
     order = sorted(range(len(whole)), key=lambda i: len(whole[i]))
     for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
         rows = order[start : start + _BATCH]
-        tokens = pad_sequence([torch.tensor(whole[i]) for i in rows], batch_first=True)
-        output = model(tokens)
-        logits = getattr(output, "logits", output)
-        for row, i in enumerate(rows):
-            places = torch.arange(len(before[i]), len(whole[i]))
-            log_p = logits[row, places - 1].log_softmax(dim=-1)
-            found[i] = log_p.gather(1, tokens[row, places, None]).sum()
+        places = [torch.arange(len(before[i]), len(whole[i])) - 1 for i in rows]
+        logits = _logits(model, [whole[i] for i in rows], places)
+        for i, row in zip(rows, logits, strict=True):
+            log_p = row.log_softmax(dim=-1)
+            found[i] = log_p.gather(1, torch.tensor(after[i])[:, None]).sum()
     return found
 
 
@@ -59,8 +59,23 @@ def next_token_log_probs(
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
         rows = order[start : start + _BATCH]
-        output = model(pad_sequence([torch.tensor(texts[i]) for i in rows], batch_first=True))
-        logits = getattr(output, "logits", output)
-        last = logits[torch.arange(len(rows)), torch.tensor([len(texts[i]) - 1 for i in rows])]
-        found[rows] = last.log_softmax(dim=-1).gather(1, chosen[rows])
+        last = [torch.tensor([len(texts[i]) - 1]) for i in rows]
+        logits = torch.cat(_logits(model, [texts[i] for i in rows], last))
+        found[rows] = logits.log_softmax(dim=-1).gather(1, chosen[rows])
     return found
+
+
+def _logits(
+    model: Any, texts: Sequence[Sequence[int]], places: Sequence[Int[Tensor, "place"]]
+) -> list[Float[Tensor, "place d_vocab"]]:
+    """Each text's logits at its places. The model computes no others: a vocabulary is wide, and most are not needed."""
+    shared, past = shared_length(model, texts), None
+    if shared := min([shared, *(int(at.min()) for at in places)]):
+        past = empty_cache(model)
+        model(torch.tensor([list(texts[0][:shared])]), past_key_values=past, use_cache=True, logits_to_keep=1)
+        past = repeated(past, len(texts))
+    tokens = pad_sequence([torch.tensor(ids[shared:]) for ids in texts], batch_first=True)
+    kept = torch.cat(list(places)).unique()
+    output = model(tokens, logits_to_keep=kept - shared, past_key_values=past)
+    logits = getattr(output, "logits", output)
+    return [logits[row, torch.searchsorted(kept, at)] for row, at in enumerate(places)]

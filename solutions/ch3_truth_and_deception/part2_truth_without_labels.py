@@ -11,7 +11,7 @@
 #   probe;
 # * break it on purpose, with a word that has nothing to do with truth.
 #
-# Time: 75 minutes with the exercises. The machine needs four to seven minutes on two CPU cores, and 2 GB of memory.
+# Time: 75 minutes with the exercises. The machine needs three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np
@@ -59,7 +59,7 @@ for kind in asked:
 
 # %%
 model = load_language_model()
-step = max(1, model.cfg.n_layers // sample_size(15, 5))
+step = max(1, model.cfg.n_layers // sample_size(10, 5))
 LAYERS = list(range(step - 1, model.cfg.n_layers, step))
 
 
@@ -363,7 +363,7 @@ for kind in asked:
     )
 
 # %% [markdown]
-# All together, by layer, on the test pairs of the three subjects. The *supervised* probe, logistic regression on the
+# All together, by layer, on the test pairs about cities. The *supervised* probe, logistic regression on the
 # differences with the fitting pairs' labels, is the ceiling. **Expect** chance in the lower third, then a jump of
 # all of them at once: where truth is there, it is one of the strongest things in which the halves still differ.
 
@@ -380,7 +380,7 @@ def decisions(kind: str, layer: int, source=None) -> dict[str, Bool[Tensor, "*di
     fit, test = (halves(kind, layer, rows[kind], source) for rows in (fitted, tested))
     differences = fit[0] - fit[1], test[0] - test[1]
     generator = torch.Generator().manual_seed(layer)
-    probe = fit_ccs(*fit, sample_size(10, 2), sample_size(200, 30), generator)
+    probe = fit_ccs(*fit, sample_size(5, 2), sample_size(200, 30), generator)
     direction = contrast_pca_direction(*fit)
     by_luck = torch.randn(20, len(direction), generator=generator)
     supervised = LogisticProbe(l2=0.1).fit(differences[0], labels[kind][fitted[kind]])
@@ -389,26 +389,22 @@ def decisions(kind: str, layer: int, source=None) -> dict[str, Bool[Tensor, "*di
         "CCS": signed(*(probability_gap(probe, pair) for pair in (fit, test)), kind),
         "contrast PCA": signed(*(each @ direction for each in differences), kind),
         "20 random directions": torch.stack([signed(*(d @ w for d in differences), kind) for w in by_luck]),
+        "model's own preference": preferred[kind][tested[kind]] > 0,
     }
 
 
 # %%
 truth = {kind: labels[kind][tested[kind]] for kind in asked}
-swept = {
-    (kind, layer): decisions(kind, layer) for kind in asked for layer in tqdm(LAYERS, desc=kind, leave=False)
-}
-for kind in asked:
-    for layer in LAYERS:
-        swept[kind, layer]["model's own preference"] = preferred[kind][tested[kind]] > 0
+swept = [decisions("cities", layer) for layer in tqdm(LAYERS, desc="layers", leave=False)]
 
 
-def curve(kind: str, method: str) -> list[float]:
-    return [float((swept[kind, layer][method] == truth[kind]).float().mean()) for layer in LAYERS]
+def curve(method: str) -> list[float]:
+    return [float((decided[method] == truth["cities"]).float().mean()) for decided in swept]
 
 
 layer_sweep(
-    {name: curve("cities", name) for name in ("supervised", "CCS", "contrast PCA")},
-    floors={name: curve("cities", name) for name in ("20 random directions", "model's own preference")},
+    {name: curve(name) for name in ("supervised", "CCS", "contrast PCA")},
+    floors={name: curve(name) for name in ("20 random directions", "model's own preference")},
     layers=LAYERS,
     ylabel="accuracy",
     title="Which answer is right? City pairs, unseen cities",
@@ -433,7 +429,7 @@ def agreement(layer: int) -> float:
 best = max(LAYERS, key=agreement)
 for kind in asked:
     print(f"{kind}, layer {best}")
-    for name, decided in swept[kind, best].items():
+    for name, decided in decisions(kind, best).items():
         right = (decided == truth[kind]).float().view(-1, len(truth[kind])).mean(dim=0)
         print(f"    {name:<24} {mean_interval(right, groups=groups[kind][tested[kind]])}")
 
@@ -485,24 +481,25 @@ layer_sweep(
 # On the embedded model, at layer 11, the strongest direction in which the two answers to a question differ is
 # whether they are *right*. Contrast PCA finds it without a label: .88 [.81, .94] of unseen city questions are
 # decided rightly, .90 [.81, .98] of those about animals, .67 [.56, .77] of translations. A probe with labels reaches
-# .92, .94 and .77, random directions .61, .64 and .52.
+# .92, .94 and .77, random directions .62, .66 and .51.
 #
 # What it does not do is beat the model itself. The more probable answer is right for .83, .81 and .73 of the same
 # questions, and every difference from contrast PCA lies within the intervals. Burns et al. report that CCS is 4
 # points better than zero-shot answers on average (six models, ten data sets); with 48 to 72 test pairs a subject a
 # difference of that size cannot be seen here, in either direction.
 #
-# CCS is the less reliable of the two: .82 on cities, .46 on animals, .58 on translations at the same layer, and
-# other numbers at the next. The start decides what it finds, and a small loss does not mean truth.
+# CCS is the less reliable of the two: .90 on cities and .94 on animals at this layer, .50 on translations, and on cities
+# .81 and .53 at the next two. With the best of ten starts instead of five, animals came out at .46. The start decides
+# what it finds, and a small loss does not mean truth.
 #
 # And neither looks for truth. With a fruit after each answer both follow the fruit on every pair at every layer, also
-# at layer 1, where even a probe with labels is at chance (.51). That probe still finds the answer at layers 13 to 21
-# (.68 to .82). An experimenter who did not know of the banana would have reported a consistent,
+# at layer 2, where even a probe with labels is at chance (.50). That probe still finds the answer at layers 14 to 20
+# (.68 to .79). An experimenter who did not know of the banana would have reported a consistent,
 # confident, unsupervised discovery. Which features of *your* data are as consistent as truth?
 #
 # | | published | here |
 # |---|---|---|
-# | CCS against zero-shot answers | +4 points on average, [Burns et al. 2022](https://arxiv.org/abs/2212.03827), abstract | −1, −35 and −15 points (cities, animals, translations) |
+# | CCS against zero-shot answers | +4 points on average, [Burns et al. 2022](https://arxiv.org/abs/2212.03827), abstract | +7, +13 and −23 points (cities, animals, translations) |
 # | a planted word captures CCS | shown, with the word in the question: [Farquhar et al. 2023](https://arxiv.org/abs/2312.10029) | CCS and contrast PCA follow it on every test pair |
 #
 # **Try it yourself.** Put the fruit into the *question*, as Farquhar et al. do: does it still work on this model? Or

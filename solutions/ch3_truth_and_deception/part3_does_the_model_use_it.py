@@ -11,7 +11,7 @@
 # * compare directions at equal norm with a band of random ones, in both senses;
 # * say why the direction that *predicts* best need not be one that the model *uses*.
 #
-# Time: 65 minutes with the exercises. The machine needs about five minutes on two CPU cores, and 2 GB of memory.
+# Time: 65 minutes with the exercises. The machine needs two and a half minutes on two CPU cores, and 3 GB of memory.
 
 # %%
 from collections.abc import Callable
@@ -157,13 +157,17 @@ TRUE_IDS, FALSE_IDS = (
 
 
 def verdicts(asked: Prefixes, hooks=()) -> Float[Tensor, "text"]:
-    last = torch.full((len(asked),), len(END) - 1)
-    return truth_logit_difference(asked.logits(END, hooks), last, TRUE_IDS, FALSE_IDS)
+    logits = asked.logits(END, hooks, last=1)
+    return truth_logit_difference(logits, torch.zeros(len(asked), dtype=torch.long), TRUE_IDS, FALSE_IDS)
 
 
 labels = np.repeat([True, False], len(reporting))
-for name, model in (("embedded model", embedded), ("judge", judge)):
-    said = torch.cat([verdicts(side) for side in both_sides(model, reporting)])
+reported_sides = {
+    "embedded model": both_sides(embedded, reporting),
+    "judge": both_sides(judge, reporting),
+}
+for name, sides in reported_sides.items():
+    said = torch.cat([verdicts(side) for side in sides])
     found = bootstrap_interval(auroc, said, labels, groups=np.tile(report_groups, 2))
     print(
         f"{name:<15} AUROC {found}   mean: true {said[labels].mean():+.2f}, false {said[~labels].mean():+.2f}"
@@ -289,7 +293,7 @@ start, target = verdicts(chosen_false).mean().item(), verdicts(chosen_true).mean
 true_stream: dict[str, Float[Tensor, "text pos d_model"]] = {}
 names = [f"blocks.{layer}.hook_out" for layer in LAYERS]
 chosen_true.logits(
-    END, [(name, lambda resid, hook: true_stream.setdefault(hook.name, resid)) for name in names]
+    END, [(name, lambda resid, hook: true_stream.setdefault(hook.name, resid)) for name in names], last=1
 )
 
 
@@ -460,7 +464,7 @@ layer_sweep(
 
 # %%
 best = LAYERS[int(np.argmax(effects["mass-mean"]))]
-sides = both_sides(judge, reporting)
+sides = reported_sides["judge"]
 before = [verdicts(side) for side in sides]
 
 

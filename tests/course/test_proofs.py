@@ -102,6 +102,8 @@ def test_prose_keeps_the_proof_and_code_does_not(lesson_with):
     change(lesson.source, "Twice x.", "x, twice.")
     change(lesson.checks_file, "is four for two", "of two is four")
     change(lesson.mistakes_file, "x * x", "x**2")
+    with lesson.source.open("a") as file:
+        file.write("\n# %%\ndef plotted(x):\n    return FACTOR * x\n")
     assert proofs.fingerprint(lesson) == proved
     for file, before, after in (
         (lesson.source, "FACTOR * x", "x * FACTOR"),

@@ -20,13 +20,27 @@ def shift(resid, hook):
     return moved
 
 
-@pytest.mark.parametrize("hooks", [[], [("blocks.1.hook_out", shift)]], ids=["plain", "hooked"])
+HOOKS = {
+    "plain": [],
+    "a block": [("blocks.1.hook_out", shift)],
+    "two blocks": [("blocks.2.hook_out", shift), ("blocks.1.hook_out", shift)],
+    "within a block": [("blocks.2.attn.hook_out", shift)],
+    "the embedding": [("hook_embed", shift), ("blocks.2.hook_out", shift)],
+}
+
+
+@pytest.mark.parametrize("hooks", HOOKS.values(), ids=HOOKS)
 def test_agrees_with_whole_texts(model, hooks):
     found = Prefixes(model, BEGINNINGS).logits(ENDING, hooks)
     for row, beginning in zip(found, BEGINNINGS, strict=True):
         with torch.no_grad():
             whole = model.run_with_hooks(torch.tensor([beginning + ENDING]), fwd_hooks=hooks)
         torch.testing.assert_close(row, whole[0, len(beginning) :], atol=1e-4, rtol=1e-4)
+
+
+def test_can_be_asked_for_its_last_tokens_only(model):
+    prefixes = Prefixes(model, BEGINNINGS)
+    torch.testing.assert_close(prefixes.logits(ENDING, last=1), prefixes.logits(ENDING)[:, -1:])
 
 
 def test_can_be_run_again_and_leaves_no_hook(model):
@@ -53,3 +67,31 @@ def test_a_hook_that_fails_is_removed(model):
 def test_refuses_empty_beginnings(model, bad):
     with pytest.raises(ValueError, match="beginnings"):
         Prefixes(model, bad)
+
+
+def test_runs_no_block_below_the_hooked_ones_twice(model):
+    runs = []
+    handles = [
+        block.ln1.register_forward_hook(lambda *_, number=number: runs.append(number))
+        for number, block in enumerate(model.blocks)
+    ]
+    try:
+        prefixes = Prefixes(model, BEGINNINGS)
+        prefixes.logits(ENDING, [("blocks.1.hook_out", shift)])
+        runs.clear()
+        prefixes.logits(ENDING, [("blocks.1.hook_out", shift)])
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert runs == [1, 2]
+
+
+def test_another_ending_is_computed_anew(model):
+    hooks = [("blocks.2.hook_out", shift)]
+    prefixes = Prefixes(model, BEGINNINGS)
+    prefixes.logits(ENDING, hooks)
+    other = [*reversed(ENDING), 30]
+    torch.testing.assert_close(
+        prefixes.logits(other, hooks), Prefixes(model, BEGINNINGS).logits(other, hooks)
+    )
+    assert not any("forward" in vars(block.original_component) for block in model.blocks)

@@ -74,13 +74,41 @@ def is_proved(lesson: Lesson) -> bool:
 
 
 def fingerprint(lesson: Lesson) -> str:
-    """SHA-256 of the checks, the reference and the alternatives: of code, not of docstrings and comments."""
+    """SHA-256 of the checks, the alternatives, and the reference with what it uses of its lesson: of code, not of
+    docstrings and comments."""
     reference = "\n".join(chunk.source for chunk in read_submission(lesson.source).chunks)
     checks, answers = (
         path.read_text(encoding="utf-8") for path in (lesson.checks_file, lesson.mistakes_file)
     )
-    code = [*_code(checks), *_code(reference), *_code(answers)]
+    exercises = [exercise.name for exercise in lesson.exercises()]
+    code = [*_code(checks), *_code(_needed(reference, exercises)), *_code(answers)]
     return hashlib.sha256("\n".join(code).encode()).hexdigest()
+
+
+def _needed(source: str, names: Sequence[str]) -> str:
+    """Of the source's statements those that bind these names, and those whose names they use in turn."""
+    tree = ast.parse(source)
+    bound: dict[str, list[int]] = {}
+    for place, statement in enumerate(tree.body):
+        for name in _binds(statement):
+            bound.setdefault(name, []).append(place)
+    needed, ahead = set(), list(names)
+    while ahead:
+        for place in bound.pop(ahead.pop(), []):
+            needed.add(place)
+            ahead += [node.id for node in ast.walk(tree.body[place]) if isinstance(node, ast.Name)]
+    lines = source.splitlines()
+    return "\n".join(lines[number - 1] for place in sorted(needed) for number in _lines(tree.body[place]))
+
+
+def _binds(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.split(".")[0] for alias in statement.names)
+    else:
+        stores = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        yield from (node.id for node in stores if isinstance(node.ctx, ast.Store))
 
 
 def _failing_seeds(lesson: Lesson, exercise: str, alternative: str | None, seeds: Sequence[int]) -> list[str]:
@@ -101,11 +129,15 @@ def _code(source: str) -> Iterator[str]:
     lines, tree = source.splitlines(), ast.parse(source)
     prose = {line for node in ast.walk(tree) for line in _docstring_lines(node)}
     for node in itertools.filterfalse(_is_mistake, tree.body):
-        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
-        for number in range(first, (node.end_lineno or first) + 1):
+        for number in _lines(node):
             line = lines[number - 1].rstrip()
             if number not in prose and line and not line.lstrip().startswith("#"):
                 yield line
+
+
+def _lines(statement: ast.stmt) -> range:
+    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
+    return range(first, (statement.end_lineno or first) + 1)
 
 
 def _docstring_lines(node: ast.AST) -> range:
