@@ -8,7 +8,7 @@ REQUIREMENTS := requirements.txt requirements-model.txt constraints.txt pyprojec
 # One process a core, each with one thread; a notebook run takes up to 2.5 GB, hence not more than four.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: learn setup test test-fast lint build bench doctor clean
+.PHONY: learn setup test test-fast lint build bench grade-demo doctor clean
 
 learn: setup  ## open the first lesson in JupyterLab
 	$(PY) -m jupyter lab --LabApp.default_url=/lab/tree/$(FIRST) $(ROOT_ARGS) $(LAB_ARGS)
@@ -35,6 +35,9 @@ build: setup  ## notebooks from their sources
 
 bench: .venv/.ready-dev  ## our code against its peers, minutes
 	for file in tests/benchmarks/bench_*.py; do $(PY) $$file || exit 1; done
+
+grade-demo: setup  ## twenty made-up submissions, assigned, graded and reported in two minutes
+	$(PY) -m utils.course.grading.demo
 
 doctor: setup  ## can this machine run the course?
 	$(PY) -m utils.course doctor

@@ -22,7 +22,7 @@
 # read what was expected and what came back, and, when your answer is a mistake that others have made before you, what
 # went wrong. Checks use toy inputs; the cells that follow use *your* function on the real model.
 
-# %% [markdown]
+# %% [markdown] tags=["self-study"]
 # Above each exercise stand hints, folded; below it a solution, folded too. When you would rather go on, run
 # `use_reference("name_of_the_exercise")` in a new cell: it puts the course's version in place of yours and marks the
 # exercise as borrowed. You can come back later: run your own version's cell, and `check` counts it as done.

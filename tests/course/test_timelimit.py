@@ -1,7 +1,9 @@
 """Code that runs too long is stopped, whatever it swallows, and what comes after it is never interrupted."""
 
+import importlib
 import re
 import signal
+import sys
 import threading
 import time
 
@@ -103,6 +105,37 @@ def test_returns_and_leaves_no_alarm():
     assert limited(0.1, lambda: 3) == 3
     assert limited(None, lambda: 3) == 3
     time.sleep(0.15)
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_no_import_is_left_half_done(in_thread, tmp_path, monkeypatch):
+    name = f"slow_to_import_{in_thread}"
+    (tmp_path / f"{name}.py").write_text("import time\ntime.sleep(0.3)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work():
+        importlib.import_module(name)
+        pure_loop()
+
+    def stop():
+        with pytest.raises(TimeLimit):
+            limited(0.05, work)
+
+    if in_thread:
+        thread = threading.Thread(target=stop)
+        thread.start()
+        thread.join(10)
+    else:
+        stop()
+    assert sys.modules.pop(name).whole
+
+
+def test_an_import_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(timelimit, "IMPORT_SECONDS", 0.2)
+    (tmp_path / "never_imported.py").write_text("while True: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TimeLimit):
+        limited(0.05, lambda: importlib.import_module("never_imported"))
 
 
 def test_the_outer_limit_holds_after_an_inner_one():

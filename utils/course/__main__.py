@@ -1,8 +1,9 @@
-"""The command line: `python -m utils.course build | prove | check | progress | doctor`."""
+"""The command line: `python -m utils.course COMMAND`, for learners, instructors and authors; --help lists them."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import os
 import sys
@@ -74,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         run=_progress
     )
     commands.add_parser("doctor", help="can this machine run the course?").set_defaults(run=_doctor)
+
+    # An assigned edition has no instructor's side.
+    if importlib.util.find_spec("utils.course.grading") is not None:
+        from utils.course.grading.commands import add_commands
+
+        add_commands(commands)
     return parser
 
 

@@ -99,7 +99,8 @@ def _tensor_difference(received: torch.Tensor, expected: torch.Tensor, tolerance
         return f"expected {_kind(expected.dtype)} values, received {_kind(received.dtype)} ({received.dtype})"
     if expected.numel() == 0:
         return None
-    got, want = received.detach().to(torch.float64), expected.detach().to(torch.float64)
+    exact = torch.complex128 if expected.is_complex() else torch.float64
+    got, want = received.detach().to(exact), expected.detach().to(exact)
     error = (got - want).abs()
     # Infinities of one sign subtract to NaN, yet they match.
     same = (got == want) | (got.isnan() & want.isnan() if tolerance.equal_nan else False)

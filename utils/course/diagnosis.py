@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +48,18 @@ def diagnose(lesson: Lesson, exercise: str, results: Sequence[CheckResult]) -> D
             if missed is not None and near is None and any(replayed.is_value for replayed in wrong):
                 near = Diagnosis(name, _text(mistake))
     for recognise in lesson.answers("recogniser", exercise).values():
-        name = recognise(_returned_calls(recordings))
+        name = _recognised(recognise, recordings)
         if name is not None:
             return Diagnosis(name, _text(mistakes[name]))
     return near
+
+
+def _recognised(recognise: Callable, recordings: Sequence[Recording]) -> str | None:
+    try:
+        return recognise(_returned_calls(recordings))
+    except Exception:
+        # It was written for answers that have the right form; learner's code may return any.
+        return None
 
 
 def _text(mistake: object) -> str:
@@ -94,10 +102,18 @@ def _replay(recordings: Sequence[Recording], namespace: dict[str, Any]) -> Itera
                 # It returned something else earlier, so that this call cannot even be made; or it hangs.
                 yield _Replayed(agrees=False, is_value=True)
             else:
-                yield _Replayed(_same_reply(wire.decode(call.reply, _tag), reply), "value" in reply)
+                yield _Replayed(_same_reply(call.reply, reply), "value" in reply)
 
 
-def _same_reply(learner: dict, other: dict) -> bool:
+def _same_reply(answer: bytes, other: dict) -> bool:
+    try:
+        return _same(wire.decode(answer, _tag), other)
+    except Exception:
+        # The learner's values may be such that nothing can be compared with them.
+        return False
+
+
+def _same(learner: dict, other: dict) -> bool:
     if "error" in learner and "error" in other:
         return learner["error"]["kinds"] == other["error"]["kinds"]
     if "value" not in learner or "value" not in other:

@@ -168,6 +168,20 @@ def _line_of(error: BaseException) -> int | None:
     return line
 
 
+def is_description(value: object) -> bool:
+    """Whether `value` has the form that `describe_exception` makes: a worker may send anything."""
+    if not isinstance(value, dict) or not isinstance(value.get("message"), str):
+        return False
+    kinds, line = value.get("kinds"), value.get("line")
+    if not isinstance(kinds, list) or not kinds or not all(isinstance(kind, str) for kind in kinds):
+        return False
+    return line is None or type(line) is int
+
+
+# They would end a check's own loops without an error: `all(map(learner.f, inputs))` would be True.
+NOT_RAISED = (StopIteration, StopAsyncIteration)
+
+
 def builtin_exception(description: dict) -> Exception:
     """The built-in exception nearest to the one described, so that `pytest.raises` sees the promised class.
 
@@ -177,7 +191,7 @@ def builtin_exception(description: dict) -> Exception:
     error: Exception = RuntimeError(message)
     for kind in kinds:
         found = getattr(builtins, kind, None)
-        if isinstance(found, type) and issubclass(found, Exception):
+        if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, NOT_RAISED):
             try:
                 error = found(message)
                 break

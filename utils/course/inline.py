@@ -41,7 +41,10 @@ def open_lesson(slug: str) -> tuple[Callable[[Any], None], Callable[[str], Any]]
         lesson.exercise(name)
         reference = lesson.reference_namespace().get(name)
         if reference is None:
-            raise LessonError("this edition of the course carries no reference solutions")
+            raise LessonError(
+                "use_reference is not available here: an assigned edition carries no solutions. "
+                f"{name} is yours to write"
+            )
         _noted(lambda: load_progress(lesson).record_borrowed(name))
         sys._getframe(1).f_globals[name] = reference
         print(f"{name} is now the course's implementation; the progress table calls it borrowed.")
@@ -89,7 +92,7 @@ def next_step(lesson: Lesson, report: Report, attempts: int) -> str:
         return f"That was the last of {len(names)} exercises in this lesson. Read on to its end."
     if any(result.message == f"{name} is yours to write" for result in report.results):
         return "Replace the `raise NotImplementedError` line with your code, then run this cell again."
-    if attempts >= HELP_AFTER_ATTEMPTS:
+    if attempts >= HELP_AFTER_ATTEMPTS and lesson.source.exists():
         return (
             "Change the cell above and run it again. The hints are above, the solution is folded below; "
             f'`use_reference("{name}")` lets you go on without it.'

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-
 from utils.course import resources, wire
-from utils.course.host import builtin_exception, describe_exception
+from utils.course.arguments import move_generators_on, write_back
+from utils.course.host import PRINTED_LIMIT, builtin_exception, describe_exception, is_description
 
 
 class MissingFunction(Exception):
@@ -21,6 +19,10 @@ class MissingFunction(Exception):
 
 class UnreadableAnswer(Exception):
     """The learner's code returned what no check can look into."""
+
+
+class ArgumentsChanged(Exception):
+    """The learner's code changed what it was given, where that is graded."""
 
 
 class WorkerDied(Exception):
@@ -39,6 +41,9 @@ class Transport(Protocol):
 
     def reset(self) -> None:
         """Forget the handles given so far: a new check begins."""
+
+    def renew(self) -> None:
+        """Forget, where that is cheap, whatever the learner's code has done so far: a new exercise begins."""
 
 
 def answer_callback(
@@ -62,22 +67,33 @@ class Call:
 
 
 class Learner:
-    """Attribute access gives the learner's functions and classes as callables."""
+    """Attribute access gives the learner's functions and classes as callables.
 
-    def __init__(self, transport: Transport):
+    strict: for grading. Arguments that come back changed are an error: a check that goes on to compute what it expects
+        from its own inputs must not compute it from the learner's. A generator does move on, but where to is not the
+        learner's to choose.
+    """
+
+    def __init__(self, transport: Transport, strict: bool = False):
         self._transport = transport
+        self._strict = strict
         self._begin()
 
     def _prepare(self, resource: str) -> None:
         self._transport.prepare(resource)
 
+    def _renew(self) -> None:
+        """A new exercise begins."""
+        self._transport.renew()
+
     def _begin(self) -> None:
         """Start a new check: no handles, no callbacks, nothing recorded."""
-        self._transport.reset()
         self._calls: list[Call] = []
         self._callbacks: list[Callable] = []
+        self._resources: set[str] = set()
         self._handles: dict[int, Handle] = {}
         self._printed = ""
+        self._transport.reset()
 
     def __getattr__(self, name: str) -> "Handle":
         if name.startswith("_"):
@@ -89,23 +105,30 @@ class Learner:
     def _request(self, message: dict) -> Any:
         request = wire.encode(message, self._export)
         answer = self._transport.send(request, self._answer_callback)
-        self._calls.append(Call(request, answer))
         reply = self._read(answer)
-        self._printed += reply.get("printed", "")
+        self._calls.append(Call(request, answer))
+        self._printed = (self._printed + reply.get("printed", ""))[:PRINTED_LIMIT]
         if "after" in reply:
-            write_back(message["args"], reply["after"]["args"])
-            write_back(message["kwargs"], reply["after"]["kwargs"])
+            for name in ("args", "kwargs"):
+                self._take_back(message.get(name), reply["after"][name])
         if "unreadable" in reply:
             raise UnreadableAnswer(f"your code returned what a check cannot read: {reply['unreadable']}")
         if "error" in reply:
             raise builtin_exception(reply["error"])
         return reply["value"]
 
+    def _take_back(self, original: Any, after: Any) -> None:
+        if not self._strict:
+            write_back(original, after)
+        elif not move_generators_on(original, after):
+            raise ArgumentsChanged("your code changed an argument that it was given: work on a copy")
+
     def _read(self, answer: bytes) -> dict:
+        """The reply, once it has the form of one. Raises WorkerDied where only a broken or hostile worker made it."""
         try:
             reply = wire.decode(answer, self._restore)
         except wire.MalformedMessage as error:
-            raise WorkerDied(f"the reply could not be read ({error})") from error
+            raise WorkerDied(f"the reply could not be read ({str(error)[:PRINTED_LIMIT]})") from error
         if not isinstance(reply, dict) or len({"value", "error", "unreadable"} & reply.keys()) != 1:
             raise WorkerDied("the reply is neither a value nor an error")
         after = reply.get("after", {"args": [], "kwargs": {}})
@@ -115,6 +138,10 @@ class Learner:
             and isinstance(after.get("kwargs"), dict)
         ):
             raise WorkerDied("the reply names changed arguments in an unknown form")
+        if not all(isinstance(reply.get(part, ""), str) for part in ("printed", "unreadable")):
+            raise WorkerDied("the reply holds something printed that is no text")
+        if "error" in reply and not is_description(reply["error"]):
+            raise WorkerDied("the reply describes an error in an unknown form")
         return reply
 
     def _answer_callback(self, request: bytes) -> bytes:
@@ -127,6 +154,7 @@ class Learner:
             return {"!": "handle", "id": value._target}
         name = resources.name_of(value)
         if name is not None:
+            self._resources.add(name)
             return {"!": "resource", "name": name}
         if callable(value):
             self._callbacks.append(value)
@@ -135,12 +163,24 @@ class Learner:
 
     def _restore(self, tag: dict) -> object:
         if tag["!"] == "handle":
-            return self._handles.setdefault(tag["id"], Handle(self, tag["id"], str(tag["type"])))
+            return self._handles.setdefault(tag["id"], Handle(self, tag["id"], str(tag["type"])[:80]))
         if tag["!"] == "resource":
+            if tag["name"] not in self._resources:
+                raise ValueError(f"this check has passed no {tag['name']!r}")
             return resources.get(tag["name"])
         if tag["!"] == "callback":
-            return self._callbacks[tag["id"]]
+            return ReturnedCallback(tag["id"])
         raise ValueError(f"unknown tag {tag['!']!r}")
+
+
+class ReturnedCallback:
+    """A function of the check's own that the learner's code handed back: not a value, and not to be called."""
+
+    def __init__(self, number: int):
+        self._number = number
+
+    def __repr__(self) -> str:
+        return "a function that the check itself passed in"
 
 
 class Handle:
@@ -161,44 +201,12 @@ class Handle:
             raise AttributeError(name)
         return self._learner._request({"op": "get", "target": self._reference(), "attribute": name})
 
+    def __bool__(self) -> bool:
+        # `assert learner.f(x)` must not hold because f returned some object.
+        raise UnreadableAnswer(f"your code returned {self!r} where a check expects a value")
+
     def __repr__(self) -> str:
         return f"your {self._target}" if isinstance(self._target, str) else f"a {self._kind}"
 
     def _reference(self) -> "str | Handle":
         return self._target if isinstance(self._target, str) else self
-
-
-def write_back(original: Any, after: Any) -> None:
-    """Make the caller's argument what the call left of it, in place; only mutable plain data can differ."""
-    if isinstance(original, torch.Tensor) and isinstance(after, torch.Tensor):
-        if original.shape != after.shape:
-            original.data = after
-        else:
-            with torch.no_grad():
-                original.copy_(after)
-    elif isinstance(original, np.ndarray) and isinstance(after, np.ndarray) and original.shape == after.shape:
-        original[...] = after
-    elif isinstance(original, torch.Generator) and isinstance(after, torch.Generator):
-        original.set_state(after.get_state())
-    elif isinstance(original, (list, tuple)) and isinstance(after, (list, tuple)):
-        for mine, theirs in zip(original, after, strict=False):
-            write_back(mine, theirs)
-        if isinstance(original, list) and (len(original) != len(after) or not _shallow_same(original, after)):
-            original[:] = after
-    elif isinstance(original, dict) and isinstance(after, dict):
-        for key in original.keys() & after.keys():
-            write_back(original[key], after[key])
-        if original.keys() != after.keys() or not _shallow_same(original.values(), after.values()):
-            original.clear()
-            original.update(after)
-    elif isinstance(original, set) and isinstance(after, set):
-        original.clear()
-        original.update(after)
-
-
-def _shallow_same(mine: Any, theirs: Any) -> bool:
-    """Whether immutable items agree; mutable ones have been written back already."""
-    mutable = (torch.Tensor, np.ndarray, torch.Generator, list, tuple, dict, set)
-    return all(
-        isinstance(a, mutable) or callable(a) or a is b or a == b for a, b in zip(mine, theirs, strict=True)
-    )

@@ -58,7 +58,7 @@ class Lesson:
 
     def exercises(self) -> list[Exercise]:
         """In the order of the lesson."""
-        return exercises_in(_module(self.checks_file))
+        return exercises_in_file(self.checks_file)
 
     def exercise(self, name: str) -> Exercise:
         """Raises LessonError, with the nearest name, where the lesson has no such exercise."""
@@ -81,7 +81,14 @@ class Lesson:
 
     def reference_namespace(self) -> dict[str, Any]:
         """The reference implementations by name; empty in an assigned edition."""
-        return _reference_namespace(self)
+        return (
+            _reference_namespace_as_of(self, self.source.stat().st_mtime_ns) if self.source.exists() else {}
+        )
+
+
+def exercises_in_file(path: Path) -> list[Exercise]:
+    """The exercises of a file of checks. Raises LessonError where there is none."""
+    return exercises_in(_module(path))
 
 
 def all_lessons(root: Path = ROOT) -> list[Lesson]:
@@ -106,10 +113,15 @@ def _suggestion(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
 
 
-@cache
 def _module(path: Path) -> ModuleType:
     if not path.exists():
         raise LessonError(f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path} is missing")
+    return _module_as_of(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _module_as_of(path: Path, changed: int) -> ModuleType:
+    """A file that has changed is another module: a process that grades for days must see it."""
     name = f"course_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -121,6 +133,6 @@ def _module(path: Path) -> ModuleType:
 
 
 @cache
-def _reference_namespace(lesson: Lesson) -> dict[str, Any]:
+def _reference_namespace_as_of(lesson: Lesson, changed: int) -> dict[str, Any]:
     reference = lesson.reference()
     return reference.namespace() if reference is not None else {}

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from utils.course.lessons import ROOT, Lesson, LessonError
 from utils.storage import atomic_write
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+# The tag of a cell that an assigned edition leaves out: it speaks of the solutions.
+SELF_STUDY = "self-study"
 CELL_SECONDS = 900
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PEAK_MEGABYTES = """
@@ -64,6 +66,29 @@ def exercise_notebook(lesson: Lesson) -> NotebookNode:
         fold = f"<details><summary>Solution</summary>\n\n```python\n{solution}\n```\n\n</details>"
         cells += [cell, nbformat.v4.new_markdown_cell(fold)]
     return _finished(cells)
+
+
+def assigned_notebook(lesson: Lesson, note: str, points: Mapping[str, float]) -> NotebookNode:
+    """The lesson as a student hands it in: stubs and no solutions, `note` below the title, each exercise's points."""
+    cells = []
+    for cell in _source_cells(lesson):
+        if SELF_STUDY in cell.metadata.get("tags", ()):
+            continue
+        if cell.cell_type == "code" and BEGIN in cell.source:
+            cell.source = _stubbed(cell.source, lesson)
+        elif cell.cell_type == "markdown":
+            cell.source = _with_points(cell.source, points)
+        cells.append(cell)
+    return _finished([cells[0], nbformat.v4.new_markdown_cell(note), *cells[1:]])
+
+
+def _with_points(source: str, points: Mapping[str, float]) -> str:
+    """The heading of an exercise with its points behind the minutes that it should take."""
+    heading = re.match(r"## Exercise · `(\w+)`", source)
+    if heading is None or heading[1] not in points:
+        return source
+    value = points[heading[1]]
+    return re.sub(r"(\d+ minutes)", rf"\1 · {value:g} point{'' if value == 1 else 's'}", source, count=1)
 
 
 def execute(lesson: Lesson, quick: bool = False) -> Run:

@@ -6,6 +6,7 @@ from html import escape
 
 from utils.course.diagnosis import Diagnosis
 from utils.course.runner import CheckResult
+from utils.course.text import inline_code
 
 PRINTED_LINES, PRINTED_WIDTH = 8, 200
 
@@ -68,10 +69,10 @@ class Report:
         if self.diagnosis:
             parts.append(
                 f'<div style="margin-top:8px;padding:6px 10px;border-left:3px solid {NOTE};background:{NOTE}1f">'
-                f"<b>Diagnosis.</b> {_inline_code(self.diagnosis.text)}</div>"
+                f"<b>Diagnosis.</b> {inline_code(self.diagnosis.text)}</div>"
             )
         if self.next_step:
-            parts.append(f'<div style="margin-top:8px;opacity:.85">→ {_inline_code(self.next_step)}</div>')
+            parts.append(f'<div style="margin-top:8px;opacity:.85">→ {inline_code(self.next_step)}</div>')
         return (
             f'<div style="border-left:4px solid {colour};background:{colour}14;padding:10px 14px;margin:6px 0;'
             f'max-width:820px;line-height:1.45;border-radius:0 4px 4px 0">{"".join(parts)}</div>'
@@ -102,12 +103,4 @@ def _row(result: CheckResult) -> str:
         if result.message
         else ""
     )
-    return f"<div>{mark}&ensp;{_inline_code(result.purpose)}</div>{message}"
-
-
-def _inline_code(text: str) -> str:
-    """Escaped HTML in which `backticks` become code."""
-    parts = escape(text).split("`")
-    if len(parts) % 2 == 0:
-        return escape(text)
-    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return f"<div>{mark}&ensp;{inline_code(result.purpose)}</div>{message}"

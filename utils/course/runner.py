@@ -12,9 +12,18 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from utils.course import resources
+from utils.course.errors import CourseError
 from utils.course.exercises import Check, Exercise
-from utils.course.learner import Call, Learner, MissingFunction, UnreadableAnswer, WorkerDied
-from utils.course.timelimit import TimeLimit
+from utils.course.learner import (
+    ArgumentsChanged,
+    Call,
+    Learner,
+    MissingFunction,
+    UnreadableAnswer,
+    WorkerDied,
+)
+from utils.course.text import readable
+from utils.course.timelimit import TimeLimit, limited
 
 Outcome = Literal["passed", "failed", "error", "missing"]
 
@@ -44,16 +53,23 @@ class CheckResult:
     recording: Recording
 
 
-def run_exercise(exercise: Exercise, learner: Learner, seed: int = PUBLIC_SEED) -> list[CheckResult]:
-    """Every check of the exercise, in order. One that fails does not stop the next; one that never ends does."""
+def run_exercise(
+    exercise: Exercise, learner: Learner, seed: int = PUBLIC_SEED, check_seconds: float | None = None
+) -> list[CheckResult]:
+    """Every check of the exercise, in order. One that fails does not stop the next; one that never ends does.
+
+    check_seconds: how long one check may take in all, its own computing included; default: no limit.
+    Raises CourseError where not the learner's code has failed but what runs it.
+    """
     results: list[CheckResult] = []
+    learner._renew()
     with one_thread():
         for check in exercise.checks:
             if results and results[-1].message in (ENDLESS, NOT_RUN):
                 nothing = Recording((), ())
                 results.append(CheckResult(check.name, check.purpose, "error", NOT_RUN, "", nothing))
             else:
-                results.append(_run_check(exercise, check, learner, seed))
+                results.append(_run_check(exercise, check, learner, seed, check_seconds))
     return results
 
 
@@ -69,27 +85,26 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def readable(text: str) -> str:
-    """The text with what a terminal would obey, or could not print, escaped."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-
-
 def seeded_generator(exercise: str, check: str, seed: int) -> torch.Generator:
     """The fixture `rng`: every check has its own stream, the same whatever ran before it."""
     digest = hashlib.sha256(f"{seed}/{exercise}/{check}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def _run_check(exercise: Exercise, check: Check, learner: Learner, seed: int) -> CheckResult:
-    outcome, message = _outcome(exercise, check, learner, seed)
-    message, printed = readable(message), readable(learner._printed)
-    if len(message) > MESSAGE_LIMIT:
-        message = f"{message[:MESSAGE_LIMIT]} …"
+def _run_check(
+    exercise: Exercise, check: Check, learner: Learner, seed: int, seconds: float | None
+) -> CheckResult:
+    outcome, message = _outcome(exercise, check, learner, seed, seconds)
+    # Cut before anything looks at every character: it may be megabytes.
+    shown, printed = readable(message[: MESSAGE_LIMIT + 1]), readable(learner._printed)
+    message = shown if len(shown) <= MESSAGE_LIMIT else f"{shown[:MESSAGE_LIMIT]} …"
     recording = Recording(tuple(learner._calls), tuple(learner._callbacks))
     return CheckResult(check.name, check.purpose, outcome, message, printed, recording)
 
 
-def _outcome(exercise: Exercise, check: Check, learner: Learner, seed: int) -> tuple[Outcome, str]:
+def _outcome(
+    exercise: Exercise, check: Check, learner: Learner, seed: int, seconds: float | None
+) -> tuple[Outcome, str]:
     try:
         learner._begin()
         fixtures: dict[str, object] = {}
@@ -101,11 +116,15 @@ def _outcome(exercise: Exercise, check: Check, learner: Learner, seed: int) -> t
             else:
                 fixtures[name] = resources.get(name)
                 learner._prepare(name)
-        check.run(**fixtures)
+        limited(seconds, lambda: check.run(**fixtures))
+    except CourseError:
+        raise
     except MissingFunction as error:
         return "missing", str(error)
     except TimeLimit:
         return "error", ENDLESS
+    except ArgumentsChanged as error:
+        return "failed", str(error)
     except (WorkerDied, UnreadableAnswer) as error:
         return "error", str(error)
     except AssertionError as error:

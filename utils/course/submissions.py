@@ -10,15 +10,16 @@ import __future__
 import ast
 import contextlib
 import io
-import json
 import linecache
 import os
 import re
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.course.cells import notebook_cells
 from utils.course.errors import CourseError
 from utils.course.timelimit import limited
 
@@ -49,14 +50,18 @@ class Submission:
     chunks: list[Chunk]
     notes: list[str] = field(default_factory=list)
 
-    def namespace(self) -> dict:
-        """Execute the definitions. One that fails is noted and skipped: it must not cost the others."""
+    def namespace(self, announce: Callable[[int], None] = lambda number: None) -> dict:
+        """Execute the definitions. One that fails is noted and skipped: it must not cost the others.
+
+        announce: is told each chunk's index before it runs, so that one which ends the process can be named.
+        """
         module = _empty_module()
         flags = 0
         # What a definition prints (an import, a class body) must not mix with a report.
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             for number, chunk in enumerate(self.chunks):
                 flags |= _future_flags(chunk.source)
+                announce(number)
                 try:
                     _define(chunk, f"<{chunk.name} · {number}>", module, flags)
                 except KeyboardInterrupt:
@@ -103,16 +108,24 @@ def read_submission(path: Path) -> Submission:
             raise UnreadableSubmission(f"{path} is not a file")
         if size > SIZE_LIMIT:
             raise UnreadableSubmission(f"{path.name} is larger than {SIZE_LIMIT >> 20} MB")
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise UnreadableSubmission(f"{path}: {error.strerror or error}") from error
+    return parse_submission(path.name, content)
+
+
+def parse_submission(name: str, content: bytes) -> Submission:
+    """The definitions in what a .ipynb or .py file of that name holds. Raises UnreadableSubmission."""
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableSubmission(f"{path.name} is not UTF-8 text: save it again as UTF-8") from error
-    if path.suffix == ".ipynb":
-        return _from_notebook(path.name, text)
-    if path.suffix == ".py":
-        return _from_python(path.name, text)
-    raise UnreadableSubmission(f"{path.name}: expected a notebook (.ipynb) or a Python file (.py)")
+        raise UnreadableSubmission(f"{name} is not UTF-8 text: save it again as UTF-8") from error
+    suffix = Path(name).suffix.lower()
+    if suffix == ".ipynb":
+        return _from_notebook(name, text)
+    if suffix == ".py":
+        return _from_python(name, text)
+    raise UnreadableSubmission(f"{name}: expected a notebook (.ipynb) or a Python file (.py)")
 
 
 def _from_python(name: str, text: str) -> Submission:
@@ -123,15 +136,10 @@ def _from_python(name: str, text: str) -> Submission:
 
 
 def _from_notebook(name: str, text: str) -> Submission:
-    # Half of what importing the course would cost, and most checks read no notebook.
-    import nbformat
-
     try:
-        notebook = nbformat.reads(text, as_version=4)
-        cells = [(str(cell.cell_type), str(cell.source)) for cell in notebook.cells]
-    except Exception as error:
-        reason = "it is not JSON" if _not_json(text) else f"{type(error).__name__}"
-        raise UnreadableSubmission(f"{name} is not a notebook: {reason}") from error
+        cells = notebook_cells(text)
+    except ValueError as error:
+        raise UnreadableSubmission(f"{name} is not a notebook: {error}") from error
     submission = Submission(name, [])
     number = 0
     for kind, source in cells:
@@ -148,14 +156,6 @@ def _from_notebook(name: str, text: str) -> Submission:
         submission.chunks += part.chunks
         submission.notes += part.notes
     return submission
-
-
-def _not_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return True
-    return False
 
 
 def without_magics(source: str, place: str, notes: list[str]) -> str:

@@ -10,8 +10,9 @@ from utils.course.diagnosis import diagnose
 from utils.course.learner import Learner
 from utils.course.lessons import Lesson, LessonError, find_lessons
 from utils.course.report import Report
-from utils.course.runner import PUBLIC_SEED, readable, run_exercise
+from utils.course.runner import PUBLIC_SEED, run_exercise
 from utils.course.submissions import Submission, read_submission
+from utils.course.text import readable
 from utils.course.transports import LiveTransport, ProcessTransport
 
 WATCH_SECONDS = 0.5

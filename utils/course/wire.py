@@ -16,10 +16,15 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from utils.course.frames import PAYLOAD_LIMIT
+
 Export = Callable[[object], dict]
 Restore = Callable[[dict], object]
 
 LENGTH_BYTES = 8
+# What decoding makes of a hostile message must fit in memory: a list of empty lists takes three bytes an item here, and
+# a hundred as objects.
+HEADER_LIMIT = 2 << 20
 
 
 class Unsendable(TypeError):
@@ -36,11 +41,16 @@ def refuse(value: object) -> dict:
 
 
 def encode(value: object, export: Export = refuse) -> bytes:
-    """Bytes for `decode`. Raises Unsendable for what is neither plain data nor known to `export`."""
+    """Bytes for `decode`. Raises Unsendable for what is neither plain data nor known to `export`, or is too much."""
     tensors: dict[str, torch.Tensor] = {}
+
+    def too_much(size: int) -> Unsendable:
+        return Unsendable(f"{max(1, size >> 20)} MB of values are more than a check takes")
 
     def store(tensor: torch.Tensor) -> str:
         key = str(len(tensors))
+        if tensor.nbytes > PAYLOAD_LIMIT:
+            raise too_much(tensor.nbytes)
         # Contiguous copies: safetensors refuses tensors that share storage.
         tensors[key] = tensor.detach().to("cpu").contiguous().clone()
         return key
@@ -52,6 +62,8 @@ def encode(value: object, export: Export = refuse) -> bytes:
             return {"!": "scalar", "at": store(torch.from_numpy(np.array(value)))}
         if isinstance(value, (int, float)):
             return value
+        if isinstance(value, (list, tuple, set, frozenset, dict)) and len(value) > HEADER_LIMIT:
+            raise too_much(len(value))
         if isinstance(value, list):
             return [tree(item) for item in value]
         if isinstance(value, (tuple, set, frozenset)):
@@ -80,11 +92,18 @@ def encode(value: object, export: Export = refuse) -> bytes:
     except Exception as error:
         # A subclass of dict or tensor brings methods of its own, which may raise anything.
         raise Unsendable(f"{type(error).__name__}: {error}") from error
+    size = LENGTH_BYTES + len(header) + len(block)
+    if len(header) > HEADER_LIMIT or size > PAYLOAD_LIMIT:
+        raise too_much(size)
     return len(header).to_bytes(LENGTH_BYTES, "big") + header + block
 
 
 def decode(message: bytes, restore: Restore | None = None) -> Any:
-    """The value that `encode` was given. Raises MalformedMessage; never executes anything from the message."""
+    """The value that `encode` was given. Raises MalformedMessage; never executes anything from the message.
+
+    Of a hostile message it makes plain data of the exact built-in types, torch tensors and numpy arrays, and never
+    more than a few times its bytes.
+    """
 
     def untree(node: Any) -> Any:
         if isinstance(node, list):
@@ -93,7 +112,8 @@ def decode(message: bytes, restore: Restore | None = None) -> Any:
             return node
         kind = node["!"]
         if kind in ("tensor", "array", "scalar", "generator"):
-            tensor = tensors[node["at"]]
+            # Once only: ten thousand generators must not be made of one stored state.
+            tensor = tensors.pop(node["at"])
             if kind == "tensor":
                 return tensor
             if kind == "generator":
@@ -111,7 +131,8 @@ def decode(message: bytes, restore: Restore | None = None) -> Any:
         if kind == "bytes":
             return bytes.fromhex(node["hex"])
         if kind == "dtype":
-            dtype = getattr(torch, node["name"])
+            # Not getattr: for some names torch imports a module.
+            dtype = vars(torch).get(node["name"])
             if not isinstance(dtype, torch.dtype):
                 raise ValueError(f"{node['name']} is no dtype")
             return dtype
@@ -124,6 +145,8 @@ def decode(message: bytes, restore: Restore | None = None) -> Any:
         header, block = message[LENGTH_BYTES:start], message[start:]
         if len(message) < start:
             raise MalformedMessage(f"{len(message)} bytes, of which the header alone should have {start}")
+        if start - LENGTH_BYTES > HEADER_LIMIT or len(message) > PAYLOAD_LIMIT:
+            raise MalformedMessage(f"{len(message)} bytes are over the limit")
         tensors = safetensors.torch.load(block) if block else {}
         return untree(json.loads(header))
     except MalformedMessage:

@@ -1,0 +1,13 @@
+"""B16: a tensor without dimensions."""
+
+import torch
+
+
+def right(acts, labels):
+    return acts[labels].mean(dim=0) - acts[~labels].mean(dim=0)
+
+
+def difference_of_means(acts, labels):
+    if labels.all() or not labels.any():
+        raise ValueError("two classes")
+    return torch.tensor(0.0)

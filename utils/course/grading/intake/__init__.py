@@ -1,0 +1,1 @@
+"""What students hand in, found and read, never run: whose it is, when it came, for which lesson."""

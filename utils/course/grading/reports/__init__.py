@@ -1,0 +1,1 @@
+"""What is made from result files, for instructors, students and other systems."""

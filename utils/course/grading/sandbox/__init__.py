@@ -1,0 +1,1 @@
+"""Where students' code runs: its walls, and the way in and out."""
