@@ -60,11 +60,8 @@ def test_a_hook_can_be_taken_off_after_it_was_restored():
 
 
 def test_what_a_library_observes_by_stays():
-    import torch
-
-    model = resources.get("tiny_model").original_model
-    tokens = torch.tensor([[5, 6, 7]])
-    first = model(tokens, output_hidden_states=True).hidden_states
+    model = model_of("tiny_model").original_model
+    first = model(TOKENS, output_hidden_states=True).hidden_states
     resources.restore_hooks()
-    again = model(tokens, output_hidden_states=True).hidden_states
+    again = model(TOKENS, output_hidden_states=True).hidden_states
     assert len(first) == len(again) == model.config.num_hidden_layers + 1
