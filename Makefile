@@ -36,7 +36,7 @@ build: setup  ## notebooks from their sources
 bench: .venv/.ready-dev  ## our code against its peers, minutes
 	for file in tests/benchmarks/bench_*.py; do $(PY) $$file || exit 1; done
 
-grade-demo: setup  ## twenty made-up submissions, assigned, graded and reported in two minutes
+grade-demo: setup  ## twenty made-up submissions, assigned, graded and reported
 	$(PY) -m utils.course.grading.demo
 
 doctor: setup  ## can this machine run the course?
