@@ -12,8 +12,9 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from utils.activation_cache import ActivationStore, Shard, drop_oldest_entries, plan_shards
+from utils.hooks import has_hooks
 from utils.models import tokenize
-from utils.shared_prefix import empty_cache, has_hooks, repeated, shared_length
+from utils.shared_prefix import empty_cache, repeated, shared_length
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

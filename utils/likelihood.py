@@ -80,8 +80,9 @@ def _logits(
     model: Any, texts: Sequence[Sequence[int]], places: Sequence[Int[Tensor, "place"]]
 ) -> list[Float[Tensor, "place d_vocab"]]:
     """Each text's logits at its places. The model computes no others: a vocabulary is wide, and most are not needed."""
-    shared, past = shared_length(model, texts), None
-    if shared := min([shared, *(int(at.min()) for at in places)]):
+    # The token at a place is not among those that are run before: its logits are wanted.
+    shared, past = min(shared_length(model, texts), *(int(at.min()) for at in places)), None
+    if shared:
         past = empty_cache(model)
         model(torch.tensor([list(texts[0][:shared])]), past_key_values=past, use_cache=True, logits_to_keep=1)
         past = repeated(past, len(texts))

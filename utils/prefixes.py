@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from utils.hooks import has_hooks
+
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -53,7 +55,8 @@ class Prefixes:
         hooks: as for `run_with_hooks`; they see the ending only, "text pos d_model".
         last: only at this many last tokens, which is cheaper; 0: at all of them.
         """
-        below = _lowest_block([name for name, _ in hooks])
+        # With other hooks on the model, the blocks below these do not compute what they always do.
+        below = 0 if has_hooks(self.model) else _lowest_block([name for name, _ in hooks])
         with ExitStack() as stack:
             if below:
                 outputs = self._block_outputs(tuple(ending))

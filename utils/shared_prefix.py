@@ -4,6 +4,8 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from utils.hooks import has_hooks
+
 if TYPE_CHECKING:
     from transformers import DynamicCache
 
@@ -39,17 +41,6 @@ def repeated(past: "DynamicCache", n_texts: int) -> "DynamicCache":
     own = copy.deepcopy(past)
     own.batch_repeat_interleave(n_texts)
     return own
-
-
-def has_hooks(model: Any) -> bool:
-    """Whether somebody has put a hook on the model or any part of it."""
-    if any(point.fwd_hooks for point in getattr(model, "hook_dict", {}).values()):
-        return True
-    modules = [*model.modules(), *_hugging_face(model).modules()]
-    hooks = [h for m in modules for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
-    # Both libraries hook their own modules, during the first forward, only to observe.
-    libraries = ("transformer_lens.", "transformers.")
-    return not all(getattr(hook, "__module__", "").startswith(libraries) for hook in hooks)
 
 
 def _hugging_face(model: Any) -> Any:

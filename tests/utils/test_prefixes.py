@@ -70,11 +70,15 @@ def test_refuses_empty_beginnings(model, bad):
 
 
 def test_runs_no_block_below_the_hooked_ones_twice(model):
-    runs = []
-    handles = [
-        block.ln1.register_forward_hook(lambda *_, number=number: runs.append(number))
-        for number, block in enumerate(model.blocks)
-    ]
+    runs, handles = [], []
+    for number, block in enumerate(model.blocks):
+
+        def count(*_, number=number):
+            runs.append(number)
+
+        # Posing as the library's, or it would be somebody's hook, with which all blocks run.
+        count.__module__ = "transformer_lens.test"
+        handles.append(block.ln1.register_forward_hook(count))
     try:
         prefixes = Prefixes(model, BEGINNINGS)
         prefixes.logits(ENDING, [("blocks.1.hook_out", shift)])
@@ -95,3 +99,15 @@ def test_another_ending_is_computed_anew(model):
         prefixes.logits(other, hooks), Prefixes(model, BEGINNINGS).logits(other, hooks)
     )
     assert not any("forward" in vars(block.original_component) for block in model.blocks)
+
+
+def test_hooks_that_are_on_the_model_count_and_leave_nothing(model):
+    """A push at block 2 within somebody's push at block 0, and then alone."""
+    hooks, theirs = [("blocks.2.hook_out", shift)], ("blocks.0.hook_out", lambda resid, hook: resid + 0.5)
+    prefixes, fresh = Prefixes(model, BEGINNINGS), Prefixes(model, BEGINNINGS)
+    with model.hooks(fwd_hooks=[theirs]):
+        within = prefixes.logits(ENDING, hooks)
+    torch.testing.assert_close(within, fresh.logits(ENDING, [theirs, *hooks]))
+    torch.testing.assert_close(prefixes.logits(ENDING, hooks), fresh.logits(ENDING, hooks))
+    with model.hooks(fwd_hooks=[theirs]):
+        torch.testing.assert_close(prefixes.logits(ENDING, hooks), within)

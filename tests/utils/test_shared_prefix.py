@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from utils.activations import all_token_activations, last_token_activations, mean_token_activations
+from utils.hooks import has_hooks
 from utils.likelihood import continuation_log_probs, next_token_log_probs
 from utils.models import tiny_language_model
-from utils.shared_prefix import LEAST_TOKENS, has_hooks, shared_length
+from utils.shared_prefix import LEAST_TOKENS, shared_length
 
 BEGINNING = list(range(3, 3 + LEAST_TOKENS))
 TEXTS = [[*BEGINNING, *rest] for rest in ([40], [41, 42, 43], [41, 50], [60, 61, 62, 63])]

@@ -47,7 +47,7 @@ class Host:
         self.seconds = seconds
         self.handles: list[object] = []
         # A new check begins, or its recording is played again.
-        resources.restore_hooks()
+        resources.restore()
 
     def handle(self, request: bytes) -> bytes:
         """Bytes of the reply. Only a time limit, the user's interrupt or the end of the process escapes."""

@@ -1,8 +1,11 @@
 """Models too large to send: each side builds its own from the name, and only the name crosses."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from utils.hooks import observes
 
 
 def _tiny_model() -> object:
@@ -78,7 +81,37 @@ BUILDERS: dict[str, Callable[[], object]] = {
     "tiny_board_model": _tiny_board_model,
 }
 _built: dict[int, str] = {}
-_hooked: list[tuple[Any, dict, list]] = []
+_as_built: list["_Module"] = []
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A part of a model, and what it had when the model was built: hooks, parameters and what these held.
+
+    handles: those of a hook point's hooks; None where it is none.
+    """
+
+    module: Any
+    hooks: dict
+    handles: list | None
+    parameters: dict
+    held: dict
+
+    def restore(self) -> None:
+        found = self.module._forward_hooks
+        if self.handles is None:
+            hooks = self.hooks | {key: hook for key, hook in found.items() if observes(hook)}
+        else:
+            hooks = self.hooks
+            if self.module.fwd_hooks != self.handles:
+                self.module.fwd_hooks = list(self.handles)
+        if found != hooks:
+            found.clear()
+            found.update(hooks)
+        self.module._parameters.update(self.parameters)
+        for name, held in self.held.items():
+            if not self.parameters[name].equal(held):
+                self.parameters[name].data = held.clone()
 
 
 @cache
@@ -89,26 +122,18 @@ def get(name: str) -> object:
     resource: Any = BUILDERS[name]()
     _built[id(resource)] = name
     for module in resource.modules() if hasattr(resource, "modules") else ():
-        _hooked.append((module, dict(module._forward_hooks), list(getattr(module, "fwd_hooks", ()))))
+        parameters = dict(module._parameters)
+        held = {key: each.detach().clone() for key, each in parameters.items() if each is not None}
+        handles = list(module.fwd_hooks) if hasattr(module, "fwd_hooks") else None
+        _as_built.append(_Module(module, dict(module._forward_hooks), handles, parameters, held))
     return resource
 
 
-def restore_hooks() -> None:
-    """Put the hooks of every model back as they were when it was built: whoever left one, or removed somebody else's,
-    would be the cause of what the next check finds."""
-    for module, hooks, handles in _hooked:
-        is_hook_point = hasattr(module, "fwd_hooks")
-        # transformers puts hooks of its own on its modules in the first run that asks for hidden states, only once.
-        kept = {} if is_hook_point else {key: h for key, h in module._forward_hooks.items() if _observes(h)}
-        if module._forward_hooks != hooks | kept or list(getattr(module, "fwd_hooks", ())) != handles:
-            module._forward_hooks.clear()
-            module._forward_hooks.update(hooks | kept)
-            if is_hook_point:
-                module.fwd_hooks = list(handles)
-
-
-def _observes(hook: object) -> bool:
-    return getattr(hook, "__module__", "").startswith(("transformers.", "transformer_lens."))
+def restore() -> None:
+    """Put the hooks and the weights of every model back as they were when it was built: whoever left a hook, removed
+    somebody else's, or changed a weight in place, would be the cause of what the next check finds."""
+    for part in _as_built:
+        part.restore()
 
 
 def name_of(value: object) -> str | None:
