@@ -1,7 +1,7 @@
 """How probable a model finds a text after another."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +9,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
-from utils.shared_prefix import empty_cache, repeated, shared_length
+from utils.prefixes import Prefixes
+from utils.shared_prefix import shared_past
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 _BATCH = 16
 
@@ -65,6 +69,38 @@ def next_token_log_probs(
     return found
 
 
+@torch.no_grad()
+def option_log_probs(
+    model: "TransformerBridge", before: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]]
+) -> Float[Tensor, "text option"]:
+    """The log-probability in nats of each of a text's options as its continuation. What stands before is run once.
+
+    before: token ids, two at least, without padding. options: for each text equally many lists of token ids.
+    Raises ValueError where the two differ in number, too little stands before, or an option is empty.
+    """
+    if len(before) != len(options):
+        raise ValueError(f"{len(before)} texts before, {len(options)} lists of options: each needs the other")
+    for i, (ids, given) in enumerate(zip(before, options, strict=True)):
+        if len(ids) < 2 or not all(map(len, given)):
+            raise ValueError(f"text {i}: two tokens at least must stand before, and one must follow")
+    found = torch.zeros(len(before), len(options[0]) if options else 0)
+    order = sorted(range(len(before)), key=lambda i: len(before[i]))
+    for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
+        rows = order[start : start + _BATCH]
+        prefixes = Prefixes(model, [before[i][:-1] for i in rows])
+        for option in range(found.shape[1]):
+            after = [torch.tensor(options[i][option]) for i in rows]
+            # Padding on the right changes nothing before it.
+            whole = [
+                torch.cat([torch.tensor(before[i][-1:]), each]) for i, each in zip(rows, after, strict=True)
+            ]
+            ids = pad_sequence(whole, batch_first=True)
+            log_p = prefixes.logits(ids[:, :-1]).log_softmax(dim=-1).gather(2, ids[:, 1:, None])[:, :, 0]
+            kept = torch.arange(log_p.shape[1]) < torch.tensor([[len(each)] for each in after])
+            found[rows, option] = (log_p * kept).sum(dim=1)
+    return found
+
+
 def word_tokens(tokenizer: Any, words: Iterable[str]) -> list[int]:
     """The token ids of those words that, after a space, are a single token: a set of possible next tokens.
 
@@ -81,11 +117,7 @@ def _logits(
 ) -> list[Float[Tensor, "place d_vocab"]]:
     """Each text's logits at its places. The model computes no others: a vocabulary is wide, and most are not needed."""
     # The token at a place is not among those that are run before: its logits are wanted.
-    shared, past = min(shared_length(model, texts), *(int(at.min()) for at in places)), None
-    if shared:
-        past = empty_cache(model)
-        model(torch.tensor([list(texts[0][:shared])]), past_key_values=past, use_cache=True, logits_to_keep=1)
-        past = repeated(past, len(texts))
+    shared, past = shared_past(model, texts, most=min(int(at.min()) for at in places))
     tokens = pad_sequence([torch.tensor(ids[shared:]) for ids in texts], batch_first=True)
     kept = torch.cat(list(places)).unique()
     output = model(tokens, logits_to_keep=kept - shared, past_key_values=past)

@@ -4,6 +4,8 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from utils.hooks import has_hooks
 
 if TYPE_CHECKING:
@@ -41,6 +43,24 @@ def repeated(past: "DynamicCache", n_texts: int) -> "DynamicCache":
     own = copy.deepcopy(past)
     own.batch_repeat_interleave(n_texts)
     return own
+
+
+def shared_past(
+    model: Any, token_ids: Sequence[Sequence[int]], most: int | None = None
+) -> tuple[int, "DynamicCache | None"]:
+    """How many tokens all texts begin with alike, as `shared_length`; their keys and values, for a batch of all texts.
+
+    most: no more than these are wanted. None stands for the keys and values of no tokens.
+    """
+    shared = shared_length(model, token_ids)
+    if most is not None:
+        shared = min(shared, most)
+    if not shared:
+        return 0, None
+    past = empty_cache(model)
+    beginning = torch.tensor([list(token_ids[0][:shared])])
+    model(beginning, past_key_values=past, use_cache=True, logits_to_keep=1)
+    return shared, repeated(past, len(token_ids))
 
 
 def _hugging_face(model: Any) -> Any:

@@ -28,17 +28,18 @@ def adding(
     model: "TransformerBridge",
     layer: int,
     direction: Float[Tensor, "d_model"],
-    coefficient: float,
+    coefficient: float | Float[Tensor, "text"],
     positions: Sequence[int] | None = None,
 ) -> Iterator[None]:
     """coefficient · direction, as long as it is, is added to the stream after block `layer`.
 
+    coefficient: one number, or one for each text of the batch, so that several doses run in one.
     positions: where; None is everywhere, in every pass. A list counts in the pass that begins a text, negative numbers
         from its end, each position once; a pass that goes on from cached keys and values (all of a generation after
         its first) is left as it is. A model that generates without a cache (`boot_native`) begins the text anew with
         each token, so that there a negative position moves along.
     Raises ValueError for a layer that the model does not have, a direction that is not d_model finite numbers, and,
-    in the pass, for a position that it does not have.
+    in the pass, for a position that it does not have and for coefficients of another number than its texts.
     """
     _check(model, layer, direction)
     goes_on = False
@@ -49,7 +50,7 @@ def adding(
         goes_on = past is not None and past.get_seq_length() > 0
 
     def add(resid, hook):
-        step = coefficient * direction.to(resid)
+        step = _coefficients(coefficient, resid) * direction.to(resid)
         if positions is None:
             return resid + step
         return resid if goes_on else _added_at(positions, resid, step)
@@ -231,6 +232,16 @@ def _of_equal_length(texts: Tokens) -> Iterator[tuple[list[int], Tensor]]:
         for start in range(0, len(rows), 4):
             batch = rows[start : start + 4]
             yield batch, torch.tensor([list(texts[row]) for row in batch])
+
+
+def _coefficients(coefficient: float | Tensor, resid: Tensor) -> float | Tensor:
+    if not isinstance(coefficient, Tensor) or coefficient.ndim == 0:
+        return coefficient
+    if coefficient.shape != resid.shape[:1]:
+        raise ValueError(
+            f"coefficients of shape {tuple(coefficient.shape)} for {len(resid)} texts: one for each"
+        )
+    return coefficient.to(resid)[:, None, None]
 
 
 def _added_at(positions: Sequence[int], resid: Tensor, step: Tensor) -> Tensor:

@@ -11,12 +11,15 @@
 # * give directions of different origin one length, in units of the stream that they are added to;
 # * let a model generate while it is steered, and leave it behind as it was.
 #
-# Time: 60 minutes with the exercises. The machine needs two and a half minutes on two CPU cores, and 2 GB of memory.
+# Time: 60 minutes with the exercises. The machine needs two minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -99,23 +102,30 @@ check(contrastive_direction)
 
 # %% [markdown]
 # One direction a layer, from the last token of each review. Does it *detect*? **Expect** it to tell new things apart
-# where the words are said, from early layers on: the words are in the text. Where the opinion is implied, words give .54
-# at best, and the model must have understood.
+# where the words are said, from early layers on: the words are in the text. Where the opinion is implied, the model must
+# have understood. The floors are what the words alone give, fitted on the same reviews.
 
 
 # %%
-def both_sides(pairs) -> tuple[Float[Tensor, "pair layer d_model"], Float[Tensor, "pair layer d_model"]]:
+def both(pairs) -> list[str]:
+    """All positive texts, then all negative ones."""
+    return [each.positive for each in pairs] + [each.negative for each in pairs]
+
+
+def both_sides(pairs) -> tuple[Float[Tensor, "pair layer d_model"], ...]:
     """The stream at the last token of the positive and of the negative texts."""
-    sides = [[each.positive for each in pairs], [each.negative for each in pairs]]
-    positive, negative = (last_token_activations(model, tokenize(model, texts), LAYERS) for texts in sides)
-    return positive, negative
+    return last_token_activations(model, tokenize(model, both(pairs)), LAYERS).chunk(2)
 
 
 fit_positive, fit_negative = both_sides(fitting)
 directions = {
     layer: contrastive_direction(fit_positive[:, at], fit_negative[:, at]) for at, layer in enumerate(LAYERS)
 }
-detected = {}
+
+# %%
+words = make_pipeline(CountVectorizer(binary=True), LogisticRegression(max_iter=1000))
+words.fit(both(fitting), np.repeat([True, False], len(fitting)))
+detected, floors = {}, {"chance": 0.5}
 for kind, pairs in tests.items():
     acts, labels = torch.cat(both_sides(pairs)), np.repeat([True, False], len(pairs))
     things = np.tile([each.group for each in pairs], 2)
@@ -123,19 +133,20 @@ for kind, pairs in tests.items():
         bootstrap_interval(auroc, acts[:, at] @ directions[layer], labels, groups=things)
         for at, layer in enumerate(LAYERS)
     ]
+    floors[f"words, {kind}"] = auroc(words.decision_function(both(pairs)), labels)
 
 # %%
 layer_sweep(
     {kind: [each.estimate for each in found] for kind, found in detected.items()},
     bands={kind: ([e.low for e in found], [e.high for e in found]) for kind, found in detected.items()},
-    floors={"chance": 0.5},
+    floors=floors,
     layers=LAYERS,
     title="The contrastive direction as a detector of praise",
 )
 
 # %% [markdown]
 # Where it is said the direction tells new things apart from layer 13 on, nearly without error (.998 [.995, 1.00] at layer
-# 17; words alone gave .62). Where it is only implied it does little: .62 [.55, .69] at layer 17, beside .51 for words
+# 17; words alone give .60). Where it is only implied it does little: .62 [.55, .69] at layer 17, beside .55 for words
 # fitted on the same texts. Mostly the direction is one of words that say it.
 
 # %% [markdown]
@@ -274,14 +285,14 @@ check(generate_steered)
 
 # %% [markdown]
 # Now push. At each coefficient the same length is added at every token: a fraction of the stream's median norm.
-# **Expect** the tone to turn with the sign, and the language to fall apart when the push is about as long as the stream
-# itself.
+# **Expect** the tone to turn with the sign, and the language to fall apart when the push comes near the length of the
+# stream itself.
 
 # %%
 PUSHED = LAYERS[len(LAYERS) // 2]
 median_stream = torch.cat([stream[row][:, LAYERS.index(PUSHED)] for row in range(len(middle_tokens))])
 unit = scale_to_norm(directions[PUSHED], median_stream, 1.0)
-FRACTIONS = [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0][:: sample_size(1, 3)]
+FRACTIONS = [-0.5, -0.25, 0.0, 0.25, 0.5][:: sample_size(1, 2)]
 PROMPTS = [
     f"Yesterday we went to the {place}, and"
     for place in ("cinema", "restaurant", "office", "museum", "hospital")
@@ -289,7 +300,7 @@ PROMPTS = [
 tokens = torch.tensor(tokenize(model, PROMPTS))
 texts: dict[str, list[str]] = {}
 for fraction in tqdm(FRACTIONS, desc="fractions", leave=False):
-    whole = generate_steered(model, tokens, PUSHED, unit, fraction, sample_size(24, 4))
+    whole = generate_steered(model, tokens, PUSHED, unit, fraction, sample_size(16, 4))
     texts[f"{fraction:g}"] = model.tokenizer.batch_decode(whole[:, tokens.shape[1] :])
 continuations(
     texts, prompts=PROMPTS, title=f"Pushed along praise after block {PUSHED}", start=len(FRACTIONS) // 2
@@ -297,9 +308,9 @@ continuations(
 
 # %% [markdown]
 # At +.25 the tone has turned: a *fantastic* time in the cinema, a *great* one in the office, and for the restaurant praise
-# and blame in one breath ("the food was really bad, the service was amazing"). At −.25 the restaurant disappoints, the
-# rest repeats itself. At ±.5 there is hardly a language left, and what is left is about customers and their service:
-# the pairs are *reviews*, and the direction carries what positive ones are about. At ±1 one word is repeated, or nothing but empty lines comes.
+# and blame in one breath ("a fantastic choice of everything. The food was really bad"). At −.25 the restaurant
+# disappoints, the rest repeats itself. At ±.5 there is hardly a language left, and what is left is about customers and
+# their service: the pairs are *reviews*, and the direction carries what positive ones are about.
 
 # %% [markdown]
 # ## Exercise · `ablate_direction`
@@ -347,8 +358,8 @@ check(ablate_direction)
 # ## Take it out
 #
 # Adding asks whether a direction is *sufficient*. Taking it out everywhere asks whether it is *needed*. The task: after
-# a review comes "Overall, it was", and we compare words of praise with words of blame as the next one. Each block's
-# output loses its component along that block's direction of praise, at every token.
+# a review comes "Overall, it was", and we compare words of praise with words of blame as the next one. Every block's
+# output loses its component along the direction with which we pushed, at every token.
 #
 # **Expect** the difference between praise and blame to shrink, if what the model says goes through this direction; and
 # random directions to change nothing, since one dimension of hundreds is little.
@@ -365,15 +376,13 @@ def praise(texts: list[str]) -> Float[Tensor, "text"]:
     return log_p[:, : len(PRAISED)].logsumexp(dim=1) - log_p[:, len(PRAISED) :].logsumexp(dim=1)
 
 
-judged = {kind: pairs[:: len(pairs) // sample_size(16, 4)] for kind, pairs in tests.items()}
+judged = {kind: pairs[:: len(pairs) // sample_size(12, 4)] for kind, pairs in tests.items()}
 
 
 def gaps() -> dict[str, Float[Tensor, "pair"]]:
     """How much more praise follows the positive text of a pair than the negative one, in nats."""
-    return {
-        kind: praise([each.positive for each in pairs]) - praise([each.negative for each in pairs])
-        for kind, pairs in judged.items()
-    }
+    sides = {kind: praise(both(pairs)).chunk(2) for kind, pairs in judged.items()}
+    return {kind: positive - negative for kind, (positive, negative) in sides.items()}
 
 
 # %%
@@ -407,18 +416,18 @@ bars_with_floor(
 )
 
 # %% [markdown]
-# Where the opinion is said, praise follows praise by 3.1 nats [2.8, 3.5]. Without the one direction .6 are left, although
-# 575 others are still there; without a random one 2.8 to 4.0. So the model's verdict goes through this direction. Where
-# the opinion is implied there was nothing to take out (.2 [−.4, .8]): the model hardly has a verdict there.
+# Where the opinion is said, praise follows praise by 2.5 nats [2.1, 3.0]. Without the one direction .4 are left, although
+# 575 others are still there; without a random one 2.3 to 3.5. So the model's verdict goes through this direction. Where
+# the opinion is implied there is little to take out (.7 [.2, 1.3]): the model hardly has a verdict there.
 #
 # ## What was shown, and what was not
 #
 # | | here (SmolLM2-135M) | floor |
 # |---|---|---|
-# | praise, "said", layer 17, AUROC on new things | .998 [.995, 1.00] | words .62 |
-# | … on "implied" | .62 [.55, .69] | words from "said" .51 |
-# | verdict after praise − after blame, "said", nats | 3.1 [2.8, 3.5] | |
-# | … the direction ablated after every block | .6 [.2, .9] | 8 random: 2.8 … 4.0 |
+# | praise, "said", layer 17, AUROC on new things | .998 [.995, 1.00] | words .60 |
+# | … on "implied" | .62 [.55, .69] | words from "said" .55 |
+# | verdict after praise − after blame, "said", nats | 2.5 [2.1, 3.0] | |
+# | … the direction ablated after every block | .4 [.2, .6] | 8 random: 2.3 … 3.5 |
 #
 # * The mean difference of pairs detects, steers and is needed, for an opinion that words say.
 # * A length is given in units of the stream, at its layer, by the median.

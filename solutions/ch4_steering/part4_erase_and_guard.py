@@ -768,7 +768,8 @@ def guard(layer: int, push: Float[Tensor, "d_model"]) -> Callable[[], Hooks]:
 
 # %% [markdown]
 # The threshold lets one honest question in twenty fire, of those to choose with. Layer and length are chosen there
-# too, for each direction, by the mean of the truthful shares with and without the trigger.
+# too: the layer at which the monitor tells the two kinds of prompt apart best; and at it, for each direction, the length
+# with the largest mean of the truthful shares with and without the trigger.
 
 # %%
 FRACTIONS = [0.5, 1.0, 2.0]
@@ -778,11 +779,12 @@ for layer in tqdm(LATE, desc="layers", leave=False):
         for fraction in FRACTIONS:
             hooks = guard(layer, fraction * push_at(layer, name))
             swept[name, layer, fraction] = [truthful("choosing", kind, hooks()).estimate for kind in PROMPTS]
+best_layer = LATE[int(np.argmax([each.estimate for each in watched]))]
 best: dict[str, tuple[int, float]] = {}
 for name in ("instructed", "trigger"):
-    options = [(layer, fraction) for layer in LATE for fraction in FRACTIONS]
+    options = [(best_layer, fraction) for fraction in FRACTIONS]
     best[name] = max(options, key=lambda option, name=name: sum(swept[name, *option]))
-    print(f"{name}: block {best[name][0]}, {best[name][1]:g} of the stream's norm")
+    print(f"{name}: block {best_layer}, {best[name][1]:g} of the stream's norm")
 
 # %%
 guarded_best = {
@@ -850,7 +852,7 @@ print(f"{f'{len(drawn)} random, guarded':<22}{min(at_random):.3f} … {max(at_ra
 # whole stream at these two tokens is replaced, as above. And the replacement always.
 
 # %%
-layer = best["trigger"][0]
+layer, push = pushes["trigger"]
 scores = {kind: monitors[layer].decision_function(kept["reporting", kind, layer][:, -1]) for kind in PROMPTS}
 fires = {kind: torch.from_numpy(found > limit(layer)) for kind, found in scores.items()}
 
@@ -922,7 +924,7 @@ for name, hooks in tqdm(conditions.items(), desc="writing", leave=False):
     for ids in shown.values():
         with liar.hooks(fwd_hooks=list(hooks())):
             whole = liar.generate(
-                torch.tensor([ids]), max_new_tokens=sample_size(8, 3), do_sample=False, verbose=False
+                torch.tensor([ids]), max_new_tokens=sample_size(4, 3), do_sample=False, verbose=False
             )
         written.setdefault(name, []).append(
             "… in" + liar.tokenizer.decode(whole[0, len(ids) :], skip_special_tokens=True)

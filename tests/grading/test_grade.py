@@ -52,6 +52,25 @@ def submissions(tmp_path) -> Path:
     return folder
 
 
+EARNED_BY_BOB = {
+    "group_split": 0,
+    "auroc": 1,
+    "bootstrap_interval": 0,
+    "control_labels": 0,
+    "selectivity": 1,
+}
+
+
+def ada_and_bob(tmp_path: Path, limits: Limits, **spoilt: str) -> Path:
+    """The folder "class" with ada's right answers, and bob's with some functions' bodies spoilt; their assignment."""
+    reference = Lesson(LIGHT).source.read_text(encoding="utf-8")
+    defined = "".join(f"\ndef {name}(*args, **kwargs):\n    {body}\n" for name, body in spoilt.items())
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "ada.py").write_text(reference)
+    (tmp_path / "class" / "bob.py").write_text(reference + defined)
+    return assignment(tmp_path / "hw", tuple(EARNED_BY_BOB), limits=limits)
+
+
 def run(homework: Path, submissions: Path, **changes):
     """Grade in this process: the results by student, whose were marked now, and the summary."""
     pool = HerePool()
@@ -179,27 +198,16 @@ def test_those_of_an_earlier_batch_stay(homework, submissions):
 
 def test_one_exercise_costs_no_other(tmp_path):
     """A loop, an exit and an odd value in one exercise each; the next one is graded all the same."""
-    names = ("group_split", "auroc", "bootstrap_interval", "control_labels", "selectivity")
-    homework = assignment(tmp_path / "hw", names, limits=Limits(call_seconds=2.0))
-    reference = Lesson(LIGHT).source.read_text(encoding="utf-8")
-    (tmp_path / "class").mkdir()
-    (tmp_path / "class" / "ada.py").write_text(reference)
-    (tmp_path / "class" / "bob.py").write_text(
-        reference
-        + "\ndef group_split(*args, **kwargs):\n    while True: pass\n"
-        + "\ndef bootstrap_interval(*args, **kwargs):\n    raise SystemExit(0)\n"
-        + "\ndef control_labels(*args, **kwargs):\n    return [[[]]] * 3\n"
+    homework = ada_and_bob(
+        tmp_path,
+        Limits(call_seconds=2.0),
+        group_split="while True: pass",
+        bootstrap_interval="raise SystemExit(0)",
+        control_labels="return [[[]]] * 3",
     )
     found, _, _ = run(homework, tmp_path / "class")
     assert found["ada"].score == found["ada"].points == 7
-    earned = {each.name: each.earned for each in found["bob"].exercises}
-    assert earned == {
-        "group_split": 0,
-        "auroc": 1,
-        "bootstrap_interval": 0,
-        "control_labels": 0,
-        "selectivity": 1,
-    }
+    assert {each.name: each.earned for each in found["bob"].exercises} == EARNED_BY_BOB
     split = found["bob"].exercises[0]
     assert "never ends" in split.checks[0].message
     assert {check.outcome for check in split.checks} == {"error"}
@@ -274,17 +282,12 @@ def test_in_processes_of_their_own(tmp_path, level):
     """As an instructor runs it: grading processes, and students' code in workers of its own."""
     if problem := problem_with(level):
         pytest.skip(f"no sandbox of level {level}: {problem}")
-    names = ("group_split", "auroc", "bootstrap_interval", "control_labels", "selectivity")
-    homework = assignment(tmp_path / "hw", names, limits=Limits(call_seconds=5.0))
-    reference = Lesson(LIGHT).source.read_text(encoding="utf-8")
-    (tmp_path / "class").mkdir()
-    (tmp_path / "class" / "ada.py").write_text(reference)
-    (tmp_path / "class" / "bob.py").write_text(
-        reference
-        + "\nimport os\n"
-        + "\ndef group_split(*args, **kwargs):\n    while True: pass\n"
-        + "\ndef bootstrap_interval(*args, **kwargs):\n    os._exit(0)\n"
-        + "\ndef control_labels(*args, **kwargs):\n    raise SystemExit\n"
+    homework = ada_and_bob(
+        tmp_path,
+        Limits(call_seconds=5.0),
+        group_split="while True: pass",
+        bootstrap_interval="import os; os._exit(0)",
+        control_labels="raise SystemExit",
     )
     (tmp_path / "class" / "carl.py").write_text(WRONG_AUROC)
     grades = tmp_path / "grades"
@@ -293,14 +296,7 @@ def test_in_processes_of_their_own(tmp_path, level):
     found = {each.student: each for each in read_results(grades)}
     assert {each.sandbox for each in found.values()} == {level}
     assert found["ada"].score == found["ada"].points == 7
-    earned = {each.name: each.earned for each in found["bob"].exercises}
-    assert earned == {
-        "group_split": 0,
-        "auroc": 1,
-        "bootstrap_interval": 0,
-        "control_labels": 0,
-        "selectivity": 1,
-    }
+    assert {each.name: each.earned for each in found["bob"].exercises} == EARNED_BY_BOB
     mistake = found["carl"].exercises[1].mistake
     assert mistake is not None
     assert {check.outcome for check in found["carl"].exercises[0].checks} == {"missing"}

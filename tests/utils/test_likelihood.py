@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.likelihood import continuation_log_probs, next_token_log_probs, word_tokens
+from utils.likelihood import continuation_log_probs, next_token_log_probs, option_log_probs, word_tokens
 from utils.models import tiny_language_model
 
 BEFORE = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
@@ -76,6 +76,28 @@ def test_candidates_of_many_texts_come_back_in_their_order(model):
 def test_refuses_candidates_that_belong_to_no_text(model, texts, candidates, message):
     with pytest.raises(ValueError, match=message):
         next_token_log_probs(model, texts, candidates)
+
+
+def test_options_are_continuations(model):
+    n = 40
+    before = [[3 + i % 7] * (2 + i % 5) for i in range(n)]
+    options = [[[30 + i, 5], [7] * (1 + i % 3)] for i in range(n)]
+    alone = [continuation_log_probs(model, before, [row[k] for row in options]) for k in range(2)]
+    found = option_log_probs(model, before, options)
+    torch.testing.assert_close(found, torch.stack(alone, dim=1), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "message"),
+    [
+        ([[1, 2]], [], "1 texts before, 0 lists"),
+        ([[1]], [[[2]]], "text 0"),
+        ([[1, 2]], [[[2], []]], "text 0"),
+    ],
+)
+def test_refuses_options_that_cannot_follow(model, before, options, message):
+    with pytest.raises(ValueError, match=message):
+        option_log_probs(model, before, options)
 
 
 def tokenizer_of_words(text, add_special_tokens):

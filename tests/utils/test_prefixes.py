@@ -7,6 +7,7 @@ from utils.models import tiny_language_model
 from utils.prefixes import Prefixes
 
 BEGINNINGS, ENDING = [[5, 6, 7], [8], [9, 10, 11, 12, 13]], [20, 21, 22]
+SHARED = [30, 31, 32, 33, 34, 35, 36, 37, 38, 39]
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +30,23 @@ HOOKS = {
 }
 
 
+@pytest.mark.parametrize("shared", [[], SHARED], ids=["", "shared"])
 @pytest.mark.parametrize("hooks", HOOKS.values(), ids=HOOKS)
-def test_agrees_with_whole_texts(model, hooks):
-    found = Prefixes(model, BEGINNINGS).logits(ENDING, hooks)
-    for row, beginning in zip(found, BEGINNINGS, strict=True):
+def test_agrees_with_whole_texts(model, hooks, shared):
+    beginnings = [shared + each for each in BEGINNINGS]
+    found = Prefixes(model, beginnings).logits(ENDING, hooks)
+    for row, beginning in zip(found, beginnings, strict=True):
         with torch.no_grad():
             whole = model.run_with_hooks(torch.tensor([beginning + ENDING]), fwd_hooks=hooks)
         torch.testing.assert_close(row, whole[0, len(beginning) :], atol=1e-4, rtol=1e-4)
+
+
+def test_endings_of_their_own(model):
+    endings, hooks = torch.tensor([[20, 21], [22, 23], [24, 25]]), HOOKS["a block"]
+    found = Prefixes(model, BEGINNINGS).logits(endings, hooks)
+    for row, beginning, ending in zip(found, BEGINNINGS, endings.tolist(), strict=True):
+        alone = Prefixes(model, [beginning]).logits(ending, hooks)
+        torch.testing.assert_close(row, alone[0], atol=1e-4, rtol=1e-4)
 
 
 def test_can_be_asked_for_its_last_tokens_only(model):

@@ -143,6 +143,23 @@ class TestAdding:
         )
         assert torch.equal(received, expected)
 
+    @pytest.mark.parametrize("positions", [None, [5]])
+    def test_a_coefficient_for_each_text(self, model, positions):
+        doses = torch.tensor([20.0, -3.0])
+        with adding(model, 0, direction(), doses, positions):
+            together = generated(model)
+        for text, dose in enumerate(doses):
+            with adding(model, 0, direction(), float(dose), positions):
+                alone = generated(model)[text]
+            assert torch.equal(together[text], alone)
+
+    def test_coefficients_for_another_number_of_texts(self, model):
+        with (
+            pytest.raises(ValueError, match="for 2 texts"),
+            adding(model, 0, direction(), torch.ones(3)),
+        ):
+            streams(model)
+
     @pytest.mark.parametrize("positions", [[6], [-7], [0, 99]])
     def test_position_outside(self, model, positions):
         before = all_hooks(model)
