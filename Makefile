@@ -20,7 +20,7 @@ setup: .venv/.ready  ## environment, packages, embedded language model
 	$(PYTHON) utils/course/install.py --dev
 
 test: lint  ## everything
-	$(PYTEST) -rs
+	$(PYTEST) -rfEs
 
 test-fast: .venv/.ready-dev  ## without the language model, workers, notebook runs and mistakes
 	$(PYTEST) -m "not slow"

@@ -38,7 +38,7 @@ check, use_reference = open_lesson("ch3_truth_and_deception/part1_geometry_of_tr
 # %% [markdown]
 # ## True and false
 #
-# Statements that are true or false, on several subjects, each with its negation. They are built in balance: every
+# Statements that are true or false, on several subjects, most with their negations. They are built in balance: every
 # word occurs in as many true statements as false ones ("Lyon" with France, and with another city's country), so that
 # words alone should not give the label away.
 
@@ -170,7 +170,7 @@ layer_sweep(
 )
 
 # %% [markdown]
-# Up to layer 7 the probe is right on about three statements of five, at layer 9 on five of six, and most often
+# Up to layer 7 the probe is right on three statements of five at best, at layer 9 on five of six, and most often
 # around layer 19. Nothing of it is in the twin: it is learned, and it is computed, not looked up in single words.
 #
 # ## Another floor: how probable is the text?
@@ -376,9 +376,9 @@ heatmap(
 # %% [markdown]
 # Two patterns. A probe of one subject *does* know others: fitted on animals it is right on 82 of 100 statements
 # about cities, and the few hundred common claims teach a probe more about cities (84) than about common claims (63).
-# So it is not about cities. But affirmative probes are red on every negation, and negated ones on every affirmation.
-# What they share is *belongs together* and *does not belong together*, not true and false. Larger-than is an island,
-# and hardly known at all.
+# So it is not about cities. But affirmative probes are red on nearly every negation, and negated ones on nearly every
+# affirmation. What they share is *belongs together* and *does not belong together*, not true and false. Larger-than is
+# hardly known at all.
 
 # %% [markdown]
 # ## Exercise · `truth_and_polarity`
@@ -491,7 +491,7 @@ heatmap(
 # %% [markdown]
 # Affirmative and negated statements together, as a lie detector would meet them, with an interval over facts. Chance
 # is one half; random directions show how far from it a number can stray by luck. **Expect** the affirmative-only
-# probe, excellent above, to fall to chance.
+# probe, good above, to fall nearly to chance.
 
 # %%
 lucky = torch.randn(sample_size(100, 10), stream.shape[1], generator=torch.Generator().manual_seed(0))
@@ -514,15 +514,15 @@ for subject in SUBJECTS:
 # not (.52).
 #
 # It does not know *not*. Every probe fitted on affirmative statements is worse than a coin on negations of its own
-# subject. Two directions explain most of that. The polarity direction is right on affirmative statements of an
+# subject. Two directions describe that. The polarity direction is right on affirmative statements of an
 # unseen subject (AUROC .72 to .92) and wrong on negated ones (.14 to .24). The general direction is right on both
 # for three subjects of four; on negated translations it is at chance (.47).
 #
 # With both polarities mixed, on an unseen subject, a logistic probe that has seen negations reaches .66 to .85,
 # where random directions lie between .38 and .60. The affirmative-only probe is at .50 to .55. Least squares gives a
-# weaker direction (.56 to .65) than logistic regression on the same statements: it takes a difference of means, in
-# which directions of large variance count for much, whereas regression can set them aside. So *linear and general*
-# is not the same as *found by averaging*.
+# weaker direction (.56 to .65) than logistic regression on the same statements, although within one polarity it does as
+# well or nearly: along it, negated statements as a whole lie apart from affirmative ones. So *linear and general* is not
+# the same as *found by averaging*.
 #
 # Not shown: that the model *uses* any of this. And 135 million parameters need not be like a larger model.
 #

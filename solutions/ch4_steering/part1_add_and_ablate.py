@@ -40,8 +40,8 @@ LAYERS = list(range(1, model.cfg.n_layers, max(1, model.cfg.n_layers // 7)))
 # %% [markdown]
 # ## Pairs that differ in one thing
 #
-# Reviews of forty things, each once by somebody who likes it and once by somebody who does not. In the pairs "said"
-# opinion words are all that differs. In the pairs "implied" no such word occurs; the opinion shows in what happened. The
+# Pairs of reviews of forty things, one by somebody who likes the thing and one by somebody who does not. In the pairs
+# "said" opinion words are all that differs. In the pairs "implied" no such word occurs; the opinion shows in what happened. The
 # direction comes from the one kind only, and from half of the things.
 
 # %%
@@ -145,8 +145,8 @@ layer_sweep(
 )
 
 # %% [markdown]
-# Where it is said the direction tells new things apart from layer 13 on, nearly without error (.998 [.995, 1.00] at layer
-# 17; words alone give .60). Where it is only implied it does little: .62 [.55, .69] at layer 17, beside .55 for words
+# Where it is said the direction tells new things apart nearly without error from layer 13 to 25 (.998 [.995, 1.00] at
+# layer 17; words alone give .60). Where it is only implied it does little: .62 [.55, .69] at layer 17, beside .55 for words
 # fitted on the same texts. Mostly the direction is one of words that say it.
 
 # %% [markdown]
@@ -212,9 +212,10 @@ layer_sweep(
 )
 
 # %% [markdown]
-# From layer 13 to 25 the mean is four to eleven times the median: one giant token a text. The median grows from 72 to 775, so that
-# a fixed coefficient would be a blow at layer 1 and a breath at layer 29. And the direction that separates the classes
-# almost perfectly is an eighth of the stream at layer 17, and less elsewhere.
+# From layer 13 to 25 the mean is four to eleven times the median: one giant token a text, the first (look at
+# `stream[0].norm(dim=-1)`). The median grows from 72 to 775, so that a fixed coefficient would be a blow at layer 1 and
+# a breath at layer 29. And the direction that separates the classes almost perfectly is an eighth of the stream at
+# layer 17, and nowhere more than a sixth.
 
 # %% [markdown]
 # ## Exercise · `generate_steered`
@@ -307,10 +308,10 @@ continuations(
 )
 
 # %% [markdown]
-# At +.25 the tone has turned: a *fantastic* time in the cinema, a *great* one in the office, and for the restaurant praise
-# and blame in one breath ("a fantastic choice of everything. The food was really bad"). At −.25 the restaurant
-# disappoints, the rest repeats itself. At ±.5 there is hardly a language left, and what is left is about customers and
-# their service: the pairs are *reviews*, and the direction carries what positive ones are about.
+# At +.25 the tone has turned in three of five: a *fantastic* time in the cinema, a *great* one in the office, and for the
+# restaurant praise and blame in one breath ("a fantastic choice of everything. The food was really bad"). At −.25 the
+# restaurant disappoints, the rest repeats itself. At ±.5 there is hardly a language left, and at +.5 what is left is
+# about customers and their service: the pairs are *reviews*, and the direction carries what positive ones are about.
 
 # %% [markdown]
 # ## Exercise · `ablate_direction`
@@ -417,7 +418,7 @@ bars_with_floor(
 
 # %% [markdown]
 # Where the opinion is said, praise follows praise by 2.5 nats [2.1, 3.0]. Without the one direction .4 are left, although
-# 575 others are still there; without a random one 2.3 to 3.5. So the model's verdict goes through this direction. Where
+# 575 others are still there; without a random one 2.4 to 3.5. So the model's verdict goes through this direction. Where
 # the opinion is implied there is little to take out (.7 [.2, 1.3]): the model hardly has a verdict there.
 #
 # ## What was shown, and what was not
@@ -427,7 +428,7 @@ bars_with_floor(
 # | praise, "said", layer 17, AUROC on new things | .998 [.995, 1.00] | words .60 |
 # | … on "implied" | .62 [.55, .69] | words from "said" .55 |
 # | verdict after praise − after blame, "said", nats | 2.5 [2.1, 3.0] | |
-# | … the direction ablated after every block | .4 [.2, .6] | 8 random: 2.3 … 3.5 |
+# | … the direction ablated after every block | .4 [.2, .6] | 8 random: 2.4 … 3.5 |
 #
 # * The mean difference of pairs detects, steers and is needed, for an opinion that words say.
 # * A length is given in units of the stream, at its layer, by the median.

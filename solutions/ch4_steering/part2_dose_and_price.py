@@ -357,7 +357,7 @@ histogram(best)
 
 # %% [markdown]
 # Here the mean slope is 22.1 [21.3, 22.8], beside −5.2 to 5.8 at random, and no text goes the wrong way, whether it praises
-# or blames. Six blocks before the end the direction is close to the words themselves.
+# or blames.
 
 # %% [markdown]
 # ## Exercise · `kl_divergence`
@@ -454,7 +454,7 @@ tradeoff(
 )
 
 # %% [markdown]
-# At .25 praise costs .23 nats a position, a random direction of that norm .20: the price is that of *any* push. What it
+# At .25 praise costs .23 nats a position, a random direction of that norm .20: nearly the price of *any* push. What it
 # buys is not: 7.2 nats for praise, 3.8 for blame, 1.4 at most for the random ones. Doubling the dose from .25 to .5
 # costs four times as much and brings less than twice the effect.
 
@@ -513,7 +513,7 @@ print(f"random {band[0]:.2f} … {band[1]:.2f}")
 # For "sea" the slope is 27.9 [26.9, 28.9] nats at layer 24, beside −5.7 to 7.3 at random, and all texts move with it.
 
 # %% [markdown]
-# And what does the model *write*? Greedy continuations, the concept added after every token, at the layer that moves the
+# And what does the model *write*? Greedy continuations, the concept added at every token, at the layer that moves the
 # next word most and at an earlier one. **Expect** a dose at which the concept shows and the language holds, and one
 # beyond it at which words repeat.
 
@@ -593,7 +593,7 @@ print(f"{CONCEPT}, layer {EARLIER}, coefficient {dose:g}\n{report}")
 #
 # * A dose-response curve is read around zero, and beside a band of random directions of the same norm.
 # * Look at every example: a mean over texts can be significant, and no more than any direction does.
-# * The layer where a push moves a probability most is not the layer where it changes what is written.
+# * The layer where a push moves a word's probability most need not be the one at which such words get written.
 #
 # **Try it yourself.** Another `CONCEPT`: is "formal", a register and not a topic, steered as easily? Does the same layer write
 # best?

@@ -201,7 +201,8 @@ check(whitened_direction)
 #   the fitting reviews best, of all in that block. Sparse autoencoders (SAEs) look for directions as specific as this
 #   one is meant to be; but it is a neuron of the model, and no SAE was trained here.
 #
-# The neuron's activation is `hook_post`, and its output a row of the MLP's last weight.
+# The neurons' activations are what goes into the MLP's last weight, `mlp.out.hook_in`, and what one of them writes is a
+# column of that weight.
 
 # %%
 weights = {
@@ -212,23 +213,25 @@ weights = {
 
 
 @torch.no_grad()
-def neurons(texts: list[str]) -> dict[int, Float[Tensor, "text neuron"]]:
-    """For each of LAYERS the MLP's activations at the last token of each text."""
-    found: dict[int, list[Tensor]] = {layer: [] for layer in LAYERS}
+def last_tokens(
+    texts: list[str],
+) -> tuple[Float[Tensor, "text layer d_model"], Float[Tensor, "text layer neuron"]]:
+    """For each of LAYERS the stream, and its MLP's activations, at the last token of each text: one run for both."""
+    points = [f"blocks.{layer}.{point}" for point in ("hook_out", "mlp.out.hook_in") for layer in LAYERS]
+    found: dict[str, list[Tensor]] = {name: [] for name in points}
     token_lists = [torch.tensor(ids) for ids in tokenize(model, texts)]
-    names = {f"blocks.{layer}.mlp.out.hook_in": layer for layer in LAYERS}
-    for rows in tqdm(torch.arange(len(texts)).split(32), desc="neurons", leave=False):
+    for rows in tqdm(torch.arange(len(texts)).split(32), desc="last tokens", leave=False):
         batch = [token_lists[row] for row in rows]
         last = torch.tensor([len(ids) - 1 for ids in batch])
 
         def keep(acts, hook, last=last):
-            found[names[hook.name]].append(acts[torch.arange(len(last)), last].clone())
+            found[hook.name].append(acts[torch.arange(len(last)), last].clone())
 
         tokens = pad_sequence(batch, batch_first=True)
-        model.run_with_hooks(
-            tokens, fwd_hooks=[(name, keep) for name in names], stop_at_layer=max(LAYERS) + 1
-        )
-    return {layer: torch.cat(rows) for layer, rows in found.items()}
+        hooks = [(name, keep) for name in points]
+        model.run_with_hooks(tokens, fwd_hooks=hooks, stop_at_layer=max(LAYERS) + 1)
+    whole = [torch.cat(found[name]) for name in points]
+    return torch.stack(whole[: len(LAYERS)], dim=1), torch.stack(whole[len(LAYERS) :], dim=1)
 
 
 # %%
@@ -247,16 +250,15 @@ def contrast_pca(differences: Float[Tensor, "pair d_model"]) -> Float[Tensor, "d
     return direction * torch.sign(differences.mean(dim=0) @ direction)
 
 
-fit_acts = last_token_activations(model, tokenize(model, both(fitting)), LAYERS)
-fit_neurons, labels = neurons(both(fitting)), is_praise(fitting)
+(fit_acts, fit_neurons), labels = last_tokens(both(fitting)), is_praise(fitting)
 
 
 # %%
 def candidates(layer: int) -> dict[str, Float[Tensor, "d_model"]]:
     """A unit vector from blame to praise by each method."""
-    acts = fit_acts[:, LAYERS.index(layer)]
+    acts, activations = (each[:, LAYERS.index(layer)] for each in (fit_acts, fit_neurons))
     positive, negative = acts[labels], acts[~labels]
-    neuron, sign = best_neuron(fit_neurons[layer], labels)
+    neuron, sign = best_neuron(activations, labels)
     found = {
         "logistic": torch.from_numpy(LogisticProbe(l2=0.1).fit(acts, labels).coef_).float(),
         "mass-mean": positive.mean(dim=0) - negative.mean(dim=0),
@@ -279,7 +281,8 @@ directions = {layer: candidates(layer) for layer in tqdm(LAYERS, desc="candidate
 #
 # A logistic probe's weights and a difference of means have lengths that mean different things. So all are compared
 # at equal norm: a fraction of the stream's median norm at that layer. Choosing comes first, on the choosing things.
-# Move the slider: how much does the verdict move, at which layer? The grey range is that of random directions.
+# Move the slider: how much does the verdict move, at which layer? The grey range is that of two random directions a
+# layer.
 #
 # **Expect** all candidates to leave the grey range, and not by the same amount.
 
@@ -316,12 +319,13 @@ dose_response_curves(
 )
 
 # %% [markdown]
-# After block 11 no candidate leaves the grey range by much. After block 16 a push towards blame acts, and one
-# towards praise hardly. Block 21 moves the verdict both ways, and block 26 most: a push of a quarter of the stream's
-# norm is worth 4.2 to 4.9 nats for four of the five. The whitened direction gets 1.9.
+# After block 11 no candidate leaves the grey range by as much as a nat. After block 16 the neuron does nothing that was
+# meant, and the others move the verdict further towards blame (2.5 to 3.9 nats at a quarter of the norm) than towards
+# praise (1.1 to 1.5). Block 21 moves it both ways, and block 26 most: a push of a quarter of the stream's norm is worth
+# 4.2 to 4.9 nats for four of the five. The whitened direction gets 1.9.
 #
-# Block 26 and a quarter of the norm are taken to the report. They were chosen for the *sum* over all candidates, so
-# that none is favoured.
+# Block 26 is taken to the report, with a quarter of the norm. It was chosen for the *sum* over all candidates, so that
+# none is favoured.
 
 # %% [markdown]
 # ## Shrinkage is a dial
@@ -379,11 +383,11 @@ pairs_of = {
     "implied": [each for each in load_review_pairs("implied") if each.group in groups_of(reporting)],
 }
 pairs_of["implied"] = pairs_of["implied"][:: sample_size(1, 8)]
-neuron, sign = best_neuron(fit_neurons[LAYER], labels)
+neuron, sign = best_neuron(fit_neurons[:, LAYERS.index(LAYER)], labels)
 streams, firing = {}, {}
 for kind, pairs in pairs_of.items():
-    streams[kind] = last_token_activations(model, tokenize(model, both(pairs)), [LAYER])[:, 0]
-    firing[kind] = sign * neurons(both(pairs))[LAYER][:, neuron]
+    acts, activations = (each[:, LAYERS.index(LAYER)] for each in last_tokens(both(pairs)))
+    streams[kind], firing[kind] = acts, sign * activations[:, neuron]
 
 
 def detects(kind: str, scores: Float[Tensor, "text"]) -> Interval:
@@ -452,8 +456,8 @@ tradeoff(
 # A surprise: on reviews that only *imply* an opinion all five come to .52 … .60, and random directions to .42 … .68.
 # What they detect are words that say an opinion. A push along them moves the verdict all the same.
 #
-# The price hardly depends on the direction. Random ones cost .14 to .19 nats, and so do logistic and whitened; only
-# the means (.22) and contrast PCA (.24) cost more, and the neuron less (.12). It moves the verdict as far as the
+# The price is mostly that of any push. Random ones cost .14 to .19 nats, and so do logistic and whitened; the mean
+# difference (.22) and contrast PCA (.24) cost more, and the neuron less (.12). It moves the verdict as far as the
 # mean difference, at half the price. That is one neuron of 1,536, chosen for how it *detects* on the fitting
 # reviews; whether other concepts have such a one was not looked at.
 
@@ -487,7 +491,8 @@ tradeoff(
 # and the rules said which moves are legal then. The same question there: which direction from *theirs* to *mine*
 # turns a disc, at equal norm? All games, as they come: nobody has made pairs of boards that differ in one disc only.
 #
-# The stream after block 2, where chapter 2 found that edits work best, with a direction for every square.
+# The stream after block 2, the single block at which chapter 2 found that edits work best, and a direction for every
+# square.
 
 # %%
 othello_model = load_board_model("othello").model
@@ -647,9 +652,8 @@ check(project_out)
 # %% [markdown]
 # ## Its neighbours with it
 #
-# Discs on neighbouring squares go together: whoever holds c3 often holds d4. So the difference of means of c3
-# contains some of d4, and a push along it turns both. Whitening takes such things into account, if they show in the
-# covariance. With `project_out` one can do it by hand: take out of each square's direction those of the eight
+# Discs on neighbouring squares go together. So the difference of means of c3 contains some of d4, and a push along it
+# may turn both. Whitening takes such things into account, if they show in the covariance. With `project_out` one can do it by hand: take out of each square's direction those of the eight
 # squares that are most like it.
 #
 # %%
@@ -712,12 +716,11 @@ for worse, better in (
 
 # %% [markdown]
 # Here the probe's direction detects better than the mean difference, .92 against .83. And it steers no better and no
-# worse: .94 and .92 errors, a difference of −.02 [−.12, .08] case by case. Random directions leave all errors where
-# they were (2.8 … 3.0; without an edit 2.67).
+# worse: .94 and .92 errors, a difference of −.02 [−.12, .08] case by case. Random directions mend nothing (2.8 … 3.0;
+# without an edit 2.67).
 #
 # And the neighbours? Without the eight most similar squares the direction detects worse, .76. So the others were
-# evidence that it used. But it makes as many errors as before (−.01 [−.14, .14]). In a first look at other games it
-# had made fewer. On fresh ones nothing of that is left, and this is why they are there.
+# evidence that it used. But it makes as many errors as before (−.01 [−.14, .14]): no gain that these cases can show.
 
 
 # %% [markdown]
@@ -864,9 +867,10 @@ bars_with_floor(
 )
 
 # %% [markdown]
-# The difference of means is needed most: without this one direction of 576, .40 of 2.53 nats are left. Contrast PCA
-# .47, logistic .92, the neuron 1.00, whitened 1.69. The order is nearly that of the effects, and again not that of
-# detection. Random directions leave 2.0 to 2.7.
+# All are needed, where random directions leave 2.0 to 2.7 nats. Without the difference of means, one direction of 576, .40
+# [.01, .81] of 2.53 nats are left; without contrast PCA .47 [.09, .87], logistic .92 [.52, 1.37], the neuron 1.00
+# [.63, 1.40], whitened 1.69 [1.32, 2.06]. The whitened direction, which detects best and moves least, is also needed
+# least. The order of the others is not settled by so few pairs.
 #
 # ## What was shown, and what was not
 #
@@ -876,13 +880,14 @@ bars_with_floor(
 # | steering, logistic / mass-mean | 3.5 [3.4, 3.7] / 3.8 [3.6, 3.9] nats | −1.2 … 1.3 | .098 / .239 (a judge's score) |
 # | whitened; contrast PCA; one neuron | 1.7; 3.7; 3.7 nats | the same | |
 # | a disc turned, logistic / mass-mean, errors | .94 [.79, 1.10] / .92 [.76, 1.11] | no edit 2.67, random 2.8 … 3.0, own board .64 | |
-# | verdict without the mean difference | .40 of 2.53 nats | 5 random: 2.0 … 2.7 | refusal .95 → .01 (Arditi et al. 2024, Llama-3-8B) |
+# | verdict without the mean difference | .40 [.01, .81] of 2.53 nats | 5 random: 2.0 … 2.7 | refusal .95 → .01 (Arditi et al. 2024, Llama-3-8B) |
 #
 # * How well a direction detects does not say how well it steers. That agrees with AxBench. The wide gap between probe
 #   and mean difference does not appear here: at equal norm both act nearly alike after block 26. Theirs is a judge's score
 #   of written text, over many concepts; ours the next word after one ending.
-# * Whitening spoils the direction for steering on the reviews, and not on the board. There tens of thousands of positions
-#   estimate a covariance of 64 dimensions, here 160 texts one of 576.
-# * Taking out and pushing agree on the order. They need not: a model can be moved by what it does not need.
+# * Whitening spoils the direction for steering on the reviews, and not on the board. There thousands of positions estimate
+#   a covariance of 192 dimensions, here 160 texts one of 576; and the shrinkage differs, .01 and .1.
+# * Taking out and pushing agree that the whitened direction does least. They need not agree: a model can be moved by what
+#   it does not need.
 # * One concept, one ending, one model; pairs that differ in opinion words only. Try `LAYER = 21`, where the directions
 #   differ more: on the choosing things a push towards praise is worth 4.5 nats for mass-mean, 2.7 for logistic.

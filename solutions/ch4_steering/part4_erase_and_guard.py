@@ -358,8 +358,8 @@ for name, each in erasers.items():
 
 # %% [markdown]
 # One direction does more than sixteen rounds of INLP. It need not even be LEACE's: the difference of means alone
-# leaves .68, LEACE .68, INLP .80. Each takes a tenth of the variance. But .68 [.55, .80] is not .5. The unseen
-# things' means differ a little from those of the fitted rows, and a fresh probe finds it. The perceptron finds no
+# leaves .68, LEACE .68, INLP .80. Each takes a tenth of the variance. But .68 [.55, .80] is not .5: the theorem holds
+# for the fitted rows, and on unseen things a fresh probe finds something again. The perceptron finds no
 # more than that (.74 [.63, .83]), so little is written in a curved way here.
 
 # %% [markdown]
@@ -481,8 +481,8 @@ for layer, found in zip(SWEEP[::2], onwards, strict=True):
 # Erased after block 9, nearly the whole gap comes back: 2.7 of 3.0 nats. Later blocks look back at the review, where
 # nothing was erased, and read it again. From block 21 on there is little left to be read: .73 [.46, .99] after block
 # 21, .45 [−.01, .85] after block 29, where nothing follows but the unembedding. Erased at *every* block from 9 on,
-# .32 [.10, .50] stay. So the verdict is made from what a linear probe can read, and nearly all of it arrives between
-# blocks 9 and 21.
+# .32 [.10, .50] stay. So the verdict is made from what a linear probe can read, and most of it arrives between blocks 9
+# and 21.
 #
 # How much of the drop is owed to *sentiment*? `amnesic_effect` subtracts what as many random directions cost. Two
 # metrics, both the larger the better: the gap; and minus the log-perplexity of sentences that have nothing to do
@@ -521,7 +521,7 @@ for name, rank in (("difference of means", 1), ("LEACE", 1), (f"INLP, {N_ROUNDS}
 
 # %% [markdown]
 # For the verdict all three do the same: 2.1 to 2.4 of 2.96 nats go, beyond random directions. What else breaks is
-# not the same. The difference of means costs neutral sentences nothing. LEACE costs them .62 nats a token, though it
+# not the same. The difference of means costs neutral sentences nothing. LEACE costs them .63 nats a token, though it
 # removes one direction too. INLP costs .57, of which sixteen random directions explain three quarters. Is LEACE not
 # the map that changes least? How far does each move these sentences?
 
@@ -532,8 +532,8 @@ for name, each in erasers.items():
     print(f"{name:<22}moves a neutral sentence's stream by {share:.2f} of its norm")
 
 # %% [markdown]
-# LEACE moves them by three times as much as the difference of means. Its promise is about the *fitted* rows: last
-# tokens of reviews, of which 160 estimate a covariance in 576 dimensions. To cut along the classes it reads the
+# LEACE moves them by three times as much as the difference of means. Its promise is about the *fitted* rows: the
+# stream at " was" after reviews, of which 160 estimate a covariance in 576 dimensions. To cut along the classes it reads the
 # stream along $\Sigma^+\delta$, and what that is on other text nobody has asked. An orthogonal projection cannot do
 # such a thing: it never makes a vector longer. (Sixteen random directions move the stream further, and cost less:
 # where one is moved to matters as well.) The package of Belrose et al. shrinks the covariance, which should help;
@@ -804,16 +804,17 @@ layer_sweep(
 )
 
 # %% [markdown]
-# Up to block 21 a stream without the trigger does nothing: .13, as without a guard. From block 23 on it repairs
-# nearly all: .88. And there, too, the monitor begins to see the lie; before, its AUROC is *below* .5, for something
-# else that the trigger changes. So the lie comes into these tokens in blocks 22 and 23, from tokens further back.
+# Up to block 21 a stream without the trigger does nothing: .13, as without a guard. From block 23 on it brings the
+# truthful share to .88. And there, too, the monitor begins to see the lie; before, its AUROC is *below* .5, so that it
+# must read something else of the trigger's. So the lie comes into these tokens in blocks 22 and 23, from tokens further
+# back.
 #
-# Neither direction does what the whole stream does. At the best layer and length, the truthful share comes to .25.
+# Neither direction does what the whole stream does. At no layer and length does the truthful share exceed .25.
 
 # %% [markdown]
 # And the report, on questions that have played no part. The price is paid on honest prompts: answers that were
 # right, and KL of the deciding token's distribution. Controls: the same steering *always*; and twenty random
-# directions of the same length, under the same guard. **Expect** the guard to spare the honest prompts. And the
+# directions as long as the trigger's push, under the same guard. **Expect** the guard to spare the honest prompts. And the
 # lies?
 
 # %%
@@ -891,19 +892,20 @@ bars_with_floor(
 # lying ones do. So the guard costs honest prompts nothing, where always-steering costs .7 and 4.4 nats.
 #
 # The deed fails. Where steering is unconditional, and no decision can be at fault, the trigger's direction gets .16
-# [.08, .23], which is what random directions get. The instructed one gets .33, at 4.4 nats on honest prompts, and
-# honest answers fall from .94 to .77: that is a broken model, as the texts below show. Replacing the stream repairs
-# .81 [.73, .89], and under the same guard .34 [.23, .47]: about what the monitor lets through.
+# [.08, .23], hardly more than no steering at all. The instructed one gets .33, at 4.4 nats on honest prompts, and honest
+# answers fall from .94 to .77: that is a broken model, as the texts below show. Replacing the stream brings the truthful
+# share to .81 [.73, .89], and under the same guard to .34 [.23, .47], since it acts on .38 of the questions only.
 #
-# Why? After block 23 the lie is a *particular* wrong country. What would repair it is another one for every
-# question, and one direction for all of them cannot hold that. Before block 22 there is nothing at these tokens to
-# repair.
+# Why? A likely reason, not tested here: after block 23 the lie is a *particular* wrong country. What would repair it is
+# another one for every question, and one direction for all of them cannot hold that. Before block 22 there is nothing at
+# these tokens to repair.
 
 # %% [markdown]
 # ## In its own words
 #
 # Everything so far read one token. Let it write: the answer is begun up to " in", and the model goes on, greedily,
-# with the hook on. The guard decides on its first pass, at " in", and keeps to it. Move the slider.
+# with the hook on. The guard decides on its first pass, at " in", and keeps to it; where it fires, the whole prompt is
+# steered, and not two tokens only. Move the slider.
 
 # %%
 N_SHOWN = sample_size(4, 2)
@@ -932,8 +934,9 @@ for name, hooks in tqdm(conditions.items(), desc="writing", leave=False):
 continuations(written, prompts=list(shown), title="The liar's answers")
 
 # %% [markdown]
-# Where the guard fires, the liar does not tell the truth. It tells nothing: "home home" and punctuation. A truthful
-# share of .33 had hidden that. Where it does not fire, every word stays the same.
+# Where steering acts, by the guard or always, the liar does not tell the truth. It tells nothing: words repeated and
+# punctuation, and a random push of that length does no better. A truthful share of .33 had hidden that. Where the guard
+# does not fire, every word stays the same.
 #
 # ## What was shown, and what was not
 #
@@ -946,7 +949,7 @@ continuations(written, prompts=list(shown), title="The liar's answers")
 # | truthful with the trigger: no guard / steered by the guard | .13 [.05, .22] / .14 [.06, .23] | 20 random: .08 … .16 | a condition decides on refusal, harmless prompts are spared (CAST, Lee et al. 2024) |
 # | stream replaced by the guard / always | .34 [.23, .47] / .81 [.73, .89] | the same | |
 #
-# * One direction erases what linear probes read, and the model misses it: its verdict is made from it.
+# * One direction erases most of what linear probes read, and the model misses it: its verdict is made from it.
 # * "Least change" holds for the rows of the fit. That LEACE harms other text is at odds with the published comparison; few rows
 #   and no shrinkage are the likely reason, which was not tested.
 # * A probe can decide well when to act, and the act still fail. Look at what the model writes before you trust a share.

@@ -27,6 +27,158 @@ def steered(resid, direction, coefficient, positions):
     return expected
 
 
+def texts(rng, lengths=(4, 1, 6, 3), d_vocab=9, dtype=torch.float32):
+    """Logits of texts padded on the right, and the last real position of each."""
+    logits = 2 * torch.randn(len(lengths), max(lengths), d_vocab, generator=rng, dtype=dtype)
+    return logits, torch.tensor(lengths) - 1
+
+
+TRUE_IDS, FALSE_IDS = [6, 2, 8], [0, 5]
+
+
+@exercise("truth_logit_difference")
+class TestTruthLogitDifference:
+    def test_by_hand(self, learner):
+        """with tokens of the odds 1 : 2 : 3 : 4, true 0 and 2 against false 1 is log 4 − log 2"""
+        logits = torch.tensor([1.0, 2.0, 3.0, 4.0]).log().expand(1, 1, 4)
+        last = torch.tensor([0])
+        for true_ids, false_ids, odds in (
+            ([0, 2], [1], 2.0),
+            ([1], [0, 2], 0.5),
+            ([3], [1], 2.0),
+            ([0, 1], [2, 3], 3 / 7),
+        ):
+            received = learner.truth_logit_difference(logits, last, true_ids, false_ids)
+            what = f"true tokens {true_ids}, false tokens {false_ids}"
+            assert_close(received, torch.tensor([odds]).log(), atol=1e-5, what=what)
+
+    def test_last_of_each_text(self, learner):
+        """each text is read at its own last position"""
+        # One true and one false token: their difference is 10 · text + position.
+        difference = 10.0 * torch.arange(3)[:, None] + torch.arange(4)
+        logits = torch.stack([difference + 1, torch.ones(3, 4)], dim=-1)
+        for last in ([0, 2, 1], [3, 0, 2], [1, 1, 1]):
+            received = learner.truth_logit_difference(logits, torch.tensor(last), [0], [1])
+            expected = torch.tensor([10.0 * text + position for text, position in enumerate(last)])
+            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"last {last}")
+
+    def test_other_positions_do_not_matter(self, learner, rng):
+        """what stands at other positions does not matter: earlier tokens, nor the padding after `last`"""
+        logits, last = texts(rng)
+        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS)
+        places = torch.arange(logits.shape[1])
+        noise = 5 * torch.randn(logits.shape, generator=rng)
+        for name, elsewhere in (("before", places < last[:, None]), ("after", places > last[:, None])):
+            received = learner.truth_logit_difference(
+                logits + noise * elsewhere[..., None], last, TRUE_IDS, FALSE_IDS
+            )
+            assert_close(
+                received, expected.double(), rtol=1e-3, atol=1e-4, what=f"other logits {name} `last`"
+            )
+
+    def test_only_these_tokens(self, learner, rng):
+        """a constant added to all logits of a position changes nothing, nor do the logits of other tokens"""
+        logits, last = texts(rng)
+        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS).double()
+        constant = 5 * torch.randn(*logits.shape[:2], 1, generator=rng)
+        received = learner.truth_logit_difference(logits + constant, last, TRUE_IDS, FALSE_IDS)
+        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="with a constant added")
+        others = logits + 3 * torch.randn(logits.shape, generator=rng)
+        others[..., TRUE_IDS + FALSE_IDS] = logits[..., TRUE_IDS + FALSE_IDS]
+        received = learner.truth_logit_difference(others, last, TRUE_IDS, FALSE_IDS)
+        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="with other logits of other tokens")
+
+    def test_order_of_ids(self, learner, rng):
+        """the order of the ids does not matter; true and false exchanged give the opposite sign"""
+        logits, last = texts(rng)
+        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS).double()
+        received = learner.truth_logit_difference(logits, last, TRUE_IDS[::-1], FALSE_IDS[::-1])
+        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="ids in the opposite order")
+        received = learner.truth_logit_difference(logits, last, FALSE_IDS, TRUE_IDS)
+        assert_close(received, -expected, rtol=1e-3, atol=1e-4, what="true and false ids exchanged")
+
+    @hidden
+    def test_agrees_with_loop(self, learner, rng):
+        """agrees with probabilities summed one by one; also for a single text of one token, and any number of ids"""
+        for lengths, d_vocab, true_ids, false_ids in (
+            ((4, 1, 6, 3), 9, [6, 2, 8], [0, 5]),
+            ((1,), 2, [1], [0]),
+            ((2, 2, 2), 5, [0], [1, 2, 3, 4]),
+            ((5, 7), 7, [3, 6, 0, 1], [2]),
+            ((3, 8, 8, 1, 2), 12, [11], [4]),
+        ):
+            logits, last = texts(rng, lengths, d_vocab)
+            expected = []
+            for text, position in zip(logits.double().tolist(), last.tolist(), strict=True):
+                odds = [math.exp(logit) for logit in text[position]]
+                true, false = (sum(odds[i] / sum(odds) for i in ids) for ids in (true_ids, false_ids))
+                expected.append(math.log(true) - math.log(false))
+            received = learner.truth_logit_difference(logits, last, true_ids, false_ids)
+            what = f"{len(lengths)} texts, true ids {true_ids}, false ids {false_ids}"
+            assert_close(received, torch.tensor(expected), rtol=1e-3, atol=1e-4, what=what)
+
+    def test_extreme_logits(self, learner, rng):
+        """a number also where the model finds all these tokens next to impossible, and for logits in the hundreds"""
+        logits, last = texts(rng)
+        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS).double()
+        # Tokens 3 and 4 are neither true nor false.
+        certain = logits.clone()
+        certain[..., 3] += 300
+        received = learner.truth_logit_difference(certain, last, TRUE_IDS, FALSE_IDS)
+        assert_close(received, expected, rtol=1e-3, atol=1e-3, what="another token 300 above")
+        for constant in (300, -300):
+            received = learner.truth_logit_difference(logits + constant, last, TRUE_IDS, FALSE_IDS)
+            assert_close(received, expected, rtol=1e-3, atol=1e-3, what=f"all logits moved by {constant}")
+
+    def test_float64(self, learner):
+        """float64 logits keep their digits, also far from zero"""
+        logits = torch.tensor(
+            [[[1e5 + 0.001, 1e5, 1e5 - 1]], [[-1e5, -1e5 + 0.004, -1e5]]], dtype=torch.float64
+        )
+        received = learner.truth_logit_difference(logits, torch.tensor([0, 0]), [0], [1])
+        assert_close(received, torch.tensor([0.001, -0.004]), rtol=0, atol=1e-6)
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were"""
+        logits, last = texts(rng)
+        true_ids, false_ids = [6, 2, 8], [5, 0]
+        before = logits.clone(), last.clone(), list(true_ids), list(false_ids)
+        learner.truth_logit_difference(logits, last, true_ids, false_ids)
+        assert_close((logits, last, true_ids, false_ids), before, what="arguments after the call")
+
+    def test_no_ids(self, learner, rng):
+        """raises ValueError where there is no true token, or no false one"""
+        logits, last = texts(rng)
+        for true_ids, false_ids in (([], []), ([], [0, 5]), ([6], [])):
+            with pytest.raises(ValueError):
+                learner.truth_logit_difference(logits, last, true_ids, false_ids)
+
+    def test_id_in_both(self, learner, rng):
+        """raises ValueError for a token that is both true and false, wherever it stands in the two lists"""
+        logits, last = texts(rng)
+        for true_ids, false_ids in (
+            ([6], [6]),
+            ([6, 2, 8], [0, 2]),
+            ([6, 2, 8], [8]),
+            ([0], [5, 0]),
+            ([6, 2], [2, 6]),
+        ):
+            with pytest.raises(ValueError):
+                learner.truth_logit_difference(logits, last, true_ids, false_ids)
+
+    def test_last_outside(self, learner, rng):
+        """raises ValueError where `last` of any text is no position, and for −1, which is not the last one here"""
+        # More texts than positions, and the other way round: a text is no position.
+        for lengths in ((2, 1, 3, 2, 1), (6, 4)):
+            logits, last = texts(rng, lengths)
+            for texts_outside in (range(len(lengths)), *([text] for text in range(len(lengths)))):
+                for position in (max(lengths) + 50, max(lengths), -1, -max(lengths)):
+                    outside = last.clone()
+                    outside[list(texts_outside)] = position
+                    with pytest.raises(ValueError):
+                        learner.truth_logit_difference(logits, outside, TRUE_IDS, FALSE_IDS)
+
+
 @exercise("add_direction_hook", points=2)
 class TestAddDirectionHook:
     def test_by_hand(self, learner):
@@ -222,158 +374,6 @@ class TestAddDirectionHook:
             resid = stream(rng, batch=7, n_positions=length, d_model=8)
             with pytest.raises(ValueError):
                 hook(resid, hook=None)
-
-
-def texts(rng, lengths=(4, 1, 6, 3), d_vocab=9, dtype=torch.float32):
-    """Logits of texts padded on the right, and the last real position of each."""
-    logits = 2 * torch.randn(len(lengths), max(lengths), d_vocab, generator=rng, dtype=dtype)
-    return logits, torch.tensor(lengths) - 1
-
-
-TRUE_IDS, FALSE_IDS = [6, 2, 8], [0, 5]
-
-
-@exercise("truth_logit_difference")
-class TestTruthLogitDifference:
-    def test_by_hand(self, learner):
-        """with tokens of the odds 1 : 2 : 3 : 4, true 0 and 2 against false 1 is log 4 − log 2"""
-        logits = torch.tensor([1.0, 2.0, 3.0, 4.0]).log().expand(1, 1, 4)
-        last = torch.tensor([0])
-        for true_ids, false_ids, odds in (
-            ([0, 2], [1], 2.0),
-            ([1], [0, 2], 0.5),
-            ([3], [1], 2.0),
-            ([0, 1], [2, 3], 3 / 7),
-        ):
-            received = learner.truth_logit_difference(logits, last, true_ids, false_ids)
-            what = f"true tokens {true_ids}, false tokens {false_ids}"
-            assert_close(received, torch.tensor([odds]).log(), atol=1e-5, what=what)
-
-    def test_last_of_each_text(self, learner):
-        """each text is read at its own last position"""
-        # One true and one false token: their difference is 10 · text + position.
-        difference = 10.0 * torch.arange(3)[:, None] + torch.arange(4)
-        logits = torch.stack([difference + 1, torch.ones(3, 4)], dim=-1)
-        for last in ([0, 2, 1], [3, 0, 2], [1, 1, 1]):
-            received = learner.truth_logit_difference(logits, torch.tensor(last), [0], [1])
-            expected = torch.tensor([10.0 * text + position for text, position in enumerate(last)])
-            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"last {last}")
-
-    def test_other_positions_do_not_matter(self, learner, rng):
-        """what stands at other positions does not matter: earlier tokens, nor the padding after `last`"""
-        logits, last = texts(rng)
-        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS)
-        places = torch.arange(logits.shape[1])
-        noise = 5 * torch.randn(logits.shape, generator=rng)
-        for name, elsewhere in (("before", places < last[:, None]), ("after", places > last[:, None])):
-            received = learner.truth_logit_difference(
-                logits + noise * elsewhere[..., None], last, TRUE_IDS, FALSE_IDS
-            )
-            assert_close(
-                received, expected.double(), rtol=1e-3, atol=1e-4, what=f"other logits {name} `last`"
-            )
-
-    def test_only_these_tokens(self, learner, rng):
-        """a constant added to all logits of a position changes nothing, nor do the logits of other tokens"""
-        logits, last = texts(rng)
-        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS).double()
-        constant = 5 * torch.randn(*logits.shape[:2], 1, generator=rng)
-        received = learner.truth_logit_difference(logits + constant, last, TRUE_IDS, FALSE_IDS)
-        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="with a constant added")
-        others = logits + 3 * torch.randn(logits.shape, generator=rng)
-        others[..., TRUE_IDS + FALSE_IDS] = logits[..., TRUE_IDS + FALSE_IDS]
-        received = learner.truth_logit_difference(others, last, TRUE_IDS, FALSE_IDS)
-        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="with other logits of other tokens")
-
-    def test_order_of_ids(self, learner, rng):
-        """the order of the ids does not matter; true and false exchanged give the opposite sign"""
-        logits, last = texts(rng)
-        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS).double()
-        received = learner.truth_logit_difference(logits, last, TRUE_IDS[::-1], FALSE_IDS[::-1])
-        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="ids in the opposite order")
-        received = learner.truth_logit_difference(logits, last, FALSE_IDS, TRUE_IDS)
-        assert_close(received, -expected, rtol=1e-3, atol=1e-4, what="true and false ids exchanged")
-
-    @hidden
-    def test_agrees_with_loop(self, learner, rng):
-        """agrees with probabilities summed one by one; also for a single text of one token, and any number of ids"""
-        for lengths, d_vocab, true_ids, false_ids in (
-            ((4, 1, 6, 3), 9, [6, 2, 8], [0, 5]),
-            ((1,), 2, [1], [0]),
-            ((2, 2, 2), 5, [0], [1, 2, 3, 4]),
-            ((5, 7), 7, [3, 6, 0, 1], [2]),
-            ((3, 8, 8, 1, 2), 12, [11], [4]),
-        ):
-            logits, last = texts(rng, lengths, d_vocab)
-            expected = []
-            for text, position in zip(logits.double().tolist(), last.tolist(), strict=True):
-                odds = [math.exp(logit) for logit in text[position]]
-                true, false = (sum(odds[i] / sum(odds) for i in ids) for ids in (true_ids, false_ids))
-                expected.append(math.log(true) - math.log(false))
-            received = learner.truth_logit_difference(logits, last, true_ids, false_ids)
-            what = f"{len(lengths)} texts, true ids {true_ids}, false ids {false_ids}"
-            assert_close(received, torch.tensor(expected), rtol=1e-3, atol=1e-4, what=what)
-
-    def test_extreme_logits(self, learner, rng):
-        """a number also where the model finds all these tokens next to impossible, and for logits in the hundreds"""
-        logits, last = texts(rng)
-        expected = learner.truth_logit_difference(logits, last, TRUE_IDS, FALSE_IDS).double()
-        # Tokens 3 and 4 are neither true nor false.
-        certain = logits.clone()
-        certain[..., 3] += 300
-        received = learner.truth_logit_difference(certain, last, TRUE_IDS, FALSE_IDS)
-        assert_close(received, expected, rtol=1e-3, atol=1e-3, what="another token 300 above")
-        for constant in (300, -300):
-            received = learner.truth_logit_difference(logits + constant, last, TRUE_IDS, FALSE_IDS)
-            assert_close(received, expected, rtol=1e-3, atol=1e-3, what=f"all logits moved by {constant}")
-
-    def test_float64(self, learner):
-        """float64 logits keep their digits, also far from zero"""
-        logits = torch.tensor(
-            [[[1e5 + 0.001, 1e5, 1e5 - 1]], [[-1e5, -1e5 + 0.004, -1e5]]], dtype=torch.float64
-        )
-        received = learner.truth_logit_difference(logits, torch.tensor([0, 0]), [0], [1])
-        assert_close(received, torch.tensor([0.001, -0.004]), rtol=0, atol=1e-6)
-
-    def test_arguments_unchanged(self, learner, rng):
-        """leaves its arguments as they were"""
-        logits, last = texts(rng)
-        true_ids, false_ids = [6, 2, 8], [5, 0]
-        before = logits.clone(), last.clone(), list(true_ids), list(false_ids)
-        learner.truth_logit_difference(logits, last, true_ids, false_ids)
-        assert_close((logits, last, true_ids, false_ids), before, what="arguments after the call")
-
-    def test_no_ids(self, learner, rng):
-        """raises ValueError where there is no true token, or no false one"""
-        logits, last = texts(rng)
-        for true_ids, false_ids in (([], []), ([], [0, 5]), ([6], [])):
-            with pytest.raises(ValueError):
-                learner.truth_logit_difference(logits, last, true_ids, false_ids)
-
-    def test_id_in_both(self, learner, rng):
-        """raises ValueError for a token that is both true and false, wherever it stands in the two lists"""
-        logits, last = texts(rng)
-        for true_ids, false_ids in (
-            ([6], [6]),
-            ([6, 2, 8], [0, 2]),
-            ([6, 2, 8], [8]),
-            ([0], [5, 0]),
-            ([6, 2], [2, 6]),
-        ):
-            with pytest.raises(ValueError):
-                learner.truth_logit_difference(logits, last, true_ids, false_ids)
-
-    def test_last_outside(self, learner, rng):
-        """raises ValueError where `last` of any text is no position, and for −1, which is not the last one here"""
-        # More texts than positions, and the other way round: a text is no position.
-        for lengths in ((2, 1, 3, 2, 1), (6, 4)):
-            logits, last = texts(rng, lengths)
-            for texts_outside in (range(len(lengths)), *([text] for text in range(len(lengths)))):
-                for position in (max(lengths) + 50, max(lengths), -1, -max(lengths)):
-                    outside = last.clone()
-                    outside[list(texts_outside)] = position
-                    with pytest.raises(ValueError):
-                        learner.truth_logit_difference(logits, outside, TRUE_IDS, FALSE_IDS)
 
 
 def numbers(rng, n=10):

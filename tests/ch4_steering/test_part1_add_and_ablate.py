@@ -122,118 +122,6 @@ class TestContrastiveDirection:
                     learner.contrastive_direction(*halves)
 
 
-SHAPES = ((4,), (3, 4), (4, 4), (1, 4), (2, 3, 4), (4, 4, 4), (2, 1, 3, 4))
-
-
-def stream(rng, *shape):
-    """Vectors off the origin, and a direction that is not of unit length."""
-    resid = 2 * torch.randn(*shape, generator=rng) + 1
-    direction = torch.randn(shape[-1], generator=rng)
-    return resid, 3 * direction / direction.norm()
-
-
-def along(resid, direction):
-    """Each vector's projection on the unit vector along the direction."""
-    return resid.double() @ (direction.double() / direction.double().norm())
-
-
-@exercise("ablate_direction")
-class TestAblateDirection:
-    def test_by_hand(self, learner):
-        """each vector loses its component along the direction, and keeps the rest"""
-        received = learner.ablate_direction(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 2.0]))
-        assert_close(received, torch.tensor([3.0, 0.0]), what="(3, 4) without (0, 2)")
-        # (2, 1) has the projection 2 on (0.6, 0.8).
-        received = learner.ablate_direction(torch.tensor([2.0, 1.0]), torch.tensor([3.0, 4.0]))
-        assert_close(received, torch.tensor([0.8, -0.6]), what="(2, 1) without (3, 4)")
-
-    def test_each_its_own(self, learner):
-        """each vector of a batch loses as much as it has, be that positive, negative or nothing"""
-        resid = torch.tensor([[[1.0, 5.0], [7.0, 6.0]], [[-2.0, 0.0], [0.0, 8.0]]])
-        received = learner.ablate_direction(resid, torch.tensor([4.0, 0.0]))
-        assert_close(received, torch.tensor([[[0.0, 5.0], [0.0, 6.0]], [[0.0, 0.0], [0.0, 8.0]]]))
-
-    def test_nothing_left(self, learner, rng):
-        """no vector has anything left along the direction, whatever the number of batch dimensions"""
-        for shape in SHAPES:
-            resid, direction = stream(rng, *shape)
-            received = learner.ablate_direction(resid, direction)
-            assert_close(received * 0, resid * 0, what="the answer times 0")
-            left = along(received, direction)
-            what = f"projections of shape {shape}"
-            assert_close(left, torch.zeros_like(left), rtol=0, atol=1e-4, what=what)
-
-    def test_only_along_the_direction(self, learner, rng):
-        """what is orthogonal to the direction stays: all that a vector loses is its own component"""
-        for shape in SHAPES:
-            resid, direction = stream(rng, *shape)
-            lost = resid.double() - learner.ablate_direction(resid, direction).double()
-            unit = direction.double() / direction.double().norm()
-            expected = along(resid, direction).unsqueeze(-1) * unit
-            assert_close(lost, expected, rtol=1e-3, atol=1e-4, what=f"loss of vectors of shape {shape}")
-
-    @hidden
-    def test_agrees_with_loop(self, learner, rng):
-        """agrees with a loop over vectors and their coordinates"""
-        for shape in SHAPES:
-            resid, direction = stream(rng, *shape)
-            length = math.sqrt(sum(part**2 for part in direction.tolist()))
-            unit = [part / length for part in direction.tolist()]
-            rows = []
-            for row in resid.reshape(-1, shape[-1]).tolist():
-                projection = sum(a * b for a, b in zip(row, unit, strict=True))
-                rows.append([a - projection * b for a, b in zip(row, unit, strict=True)])
-            received = learner.ablate_direction(resid, direction)
-            expected = torch.tensor(rows).reshape(shape)
-            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"vectors of shape {shape}")
-
-    def test_any_length(self, learner, rng):
-        """neither the direction's length nor its sign matters"""
-        resid, direction = stream(rng, 5, 6)
-        expected = learner.ablate_direction(resid, direction)
-        for factor in (1e-3, 0.2, -1.0, -7.0, 1e3):
-            received = learner.ablate_direction(resid, factor * direction)
-            what = f"with the direction times {factor:g}"
-            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=what)
-
-    def test_twice(self, learner, rng):
-        """a second ablation changes nothing"""
-        resid, direction = stream(rng, 3, 4, 6)
-        once = learner.ablate_direction(resid, direction)
-        twice = learner.ablate_direction(once, direction)
-        assert_close(twice, once, rtol=1e-3, atol=1e-4)
-
-    def test_linear(self, learner, rng):
-        """is linear: a sum of streams loses what they lose together; a multiple of the direction becomes 0"""
-        (one, direction), (two, _) = stream(rng, 4, 5), stream(rng, 4, 5)
-        expected = 2 * learner.ablate_direction(one, direction) - 3 * learner.ablate_direction(two, direction)
-        received = learner.ablate_direction(2 * one - 3 * two, direction)
-        assert_close(received, expected, rtol=1e-3, atol=1e-3, what="2 · one − 3 · two")
-        received = learner.ablate_direction(torch.stack([direction, -4 * direction]), direction)
-        assert_close(received, torch.zeros(2, 5), rtol=0, atol=1e-4, what="multiples of the direction")
-
-    def test_float64(self, learner):
-        """float64 vectors keep their digits, also where most of them lies along the direction"""
-        resid = torch.tensor([[1e6 + 2.5, 1e6], [-1e6, 2.0 - 1e6]], dtype=torch.float64)
-        received = learner.ablate_direction(resid, torch.tensor([3.0, 3.0], dtype=torch.float64))
-        assert_close(received, torch.tensor([[1.25, -1.25], [-1.0, 1.0]]), rtol=0, atol=1e-4)
-
-    def test_arguments_unchanged(self, learner, rng):
-        """leaves its arguments as they were: the answer is a new tensor"""
-        for shape in ((6,), (5, 6), (2, 3, 6)):
-            resid, direction = stream(rng, *shape)
-            before = resid.clone(), direction.clone()
-            learner.ablate_direction(resid, direction)
-            assert_close((resid, direction), before, what="arguments after the call")
-
-    def test_zero_direction(self, learner, rng):
-        """raises ValueError for a direction of zeros"""
-        for shape in ((6,), (5, 6), (2, 3, 6)):
-            resid, direction = stream(rng, *shape)
-            with pytest.raises(ValueError):
-                learner.ablate_direction(resid, 0 * direction)
-
-
 def of_norms(rng, norms, d_model=4):
     """Vectors of these norms in random directions."""
     vectors = torch.randn(len(norms), d_model, generator=rng)
@@ -521,3 +409,115 @@ class TestGenerateSteered:
         for max_new_tokens in (0, -1):
             with pytest.raises(ValueError):
                 learner.generate_steered(tiny_model, prompts(), 1, fixed_direction(), 4.0, max_new_tokens)
+
+
+SHAPES = ((4,), (3, 4), (4, 4), (1, 4), (2, 3, 4), (4, 4, 4), (2, 1, 3, 4))
+
+
+def stream(rng, *shape):
+    """Vectors off the origin, and a direction that is not of unit length."""
+    resid = 2 * torch.randn(*shape, generator=rng) + 1
+    direction = torch.randn(shape[-1], generator=rng)
+    return resid, 3 * direction / direction.norm()
+
+
+def along(resid, direction):
+    """Each vector's projection on the unit vector along the direction."""
+    return resid.double() @ (direction.double() / direction.double().norm())
+
+
+@exercise("ablate_direction")
+class TestAblateDirection:
+    def test_by_hand(self, learner):
+        """each vector loses its component along the direction, and keeps the rest"""
+        received = learner.ablate_direction(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 2.0]))
+        assert_close(received, torch.tensor([3.0, 0.0]), what="(3, 4) without (0, 2)")
+        # (2, 1) has the projection 2 on (0.6, 0.8).
+        received = learner.ablate_direction(torch.tensor([2.0, 1.0]), torch.tensor([3.0, 4.0]))
+        assert_close(received, torch.tensor([0.8, -0.6]), what="(2, 1) without (3, 4)")
+
+    def test_each_its_own(self, learner):
+        """each vector of a batch loses as much as it has, be that positive, negative or nothing"""
+        resid = torch.tensor([[[1.0, 5.0], [7.0, 6.0]], [[-2.0, 0.0], [0.0, 8.0]]])
+        received = learner.ablate_direction(resid, torch.tensor([4.0, 0.0]))
+        assert_close(received, torch.tensor([[[0.0, 5.0], [0.0, 6.0]], [[0.0, 0.0], [0.0, 8.0]]]))
+
+    def test_nothing_left(self, learner, rng):
+        """no vector has anything left along the direction, whatever the number of batch dimensions"""
+        for shape in SHAPES:
+            resid, direction = stream(rng, *shape)
+            received = learner.ablate_direction(resid, direction)
+            assert_close(received * 0, resid * 0, what="the answer times 0")
+            left = along(received, direction)
+            what = f"projections of shape {shape}"
+            assert_close(left, torch.zeros_like(left), rtol=0, atol=1e-4, what=what)
+
+    def test_only_along_the_direction(self, learner, rng):
+        """what is orthogonal to the direction stays: all that a vector loses is its own component"""
+        for shape in SHAPES:
+            resid, direction = stream(rng, *shape)
+            lost = resid.double() - learner.ablate_direction(resid, direction).double()
+            unit = direction.double() / direction.double().norm()
+            expected = along(resid, direction).unsqueeze(-1) * unit
+            assert_close(lost, expected, rtol=1e-3, atol=1e-4, what=f"loss of vectors of shape {shape}")
+
+    @hidden
+    def test_agrees_with_loop(self, learner, rng):
+        """agrees with a loop over vectors and their coordinates"""
+        for shape in SHAPES:
+            resid, direction = stream(rng, *shape)
+            length = math.sqrt(sum(part**2 for part in direction.tolist()))
+            unit = [part / length for part in direction.tolist()]
+            rows = []
+            for row in resid.reshape(-1, shape[-1]).tolist():
+                projection = sum(a * b for a, b in zip(row, unit, strict=True))
+                rows.append([a - projection * b for a, b in zip(row, unit, strict=True)])
+            received = learner.ablate_direction(resid, direction)
+            expected = torch.tensor(rows).reshape(shape)
+            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"vectors of shape {shape}")
+
+    def test_any_length(self, learner, rng):
+        """neither the direction's length nor its sign matters"""
+        resid, direction = stream(rng, 5, 6)
+        expected = learner.ablate_direction(resid, direction)
+        for factor in (1e-3, 0.2, -1.0, -7.0, 1e3):
+            received = learner.ablate_direction(resid, factor * direction)
+            what = f"with the direction times {factor:g}"
+            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=what)
+
+    def test_twice(self, learner, rng):
+        """a second ablation changes nothing"""
+        resid, direction = stream(rng, 3, 4, 6)
+        once = learner.ablate_direction(resid, direction)
+        twice = learner.ablate_direction(once, direction)
+        assert_close(twice, once, rtol=1e-3, atol=1e-4)
+
+    def test_linear(self, learner, rng):
+        """is linear: a sum of streams loses what they lose together; a multiple of the direction becomes 0"""
+        (one, direction), (two, _) = stream(rng, 4, 5), stream(rng, 4, 5)
+        expected = 2 * learner.ablate_direction(one, direction) - 3 * learner.ablate_direction(two, direction)
+        received = learner.ablate_direction(2 * one - 3 * two, direction)
+        assert_close(received, expected, rtol=1e-3, atol=1e-3, what="2 · one − 3 · two")
+        received = learner.ablate_direction(torch.stack([direction, -4 * direction]), direction)
+        assert_close(received, torch.zeros(2, 5), rtol=0, atol=1e-4, what="multiples of the direction")
+
+    def test_float64(self, learner):
+        """float64 vectors keep their digits, also where most of them lies along the direction"""
+        resid = torch.tensor([[1e6 + 2.5, 1e6], [-1e6, 2.0 - 1e6]], dtype=torch.float64)
+        received = learner.ablate_direction(resid, torch.tensor([3.0, 3.0], dtype=torch.float64))
+        assert_close(received, torch.tensor([[1.25, -1.25], [-1.0, 1.0]]), rtol=0, atol=1e-4)
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves its arguments as they were: the answer is a new tensor"""
+        for shape in ((6,), (5, 6), (2, 3, 6)):
+            resid, direction = stream(rng, *shape)
+            before = resid.clone(), direction.clone()
+            learner.ablate_direction(resid, direction)
+            assert_close((resid, direction), before, what="arguments after the call")
+
+    def test_zero_direction(self, learner, rng):
+        """raises ValueError for a direction of zeros"""
+        for shape in ((6,), (5, 6), (2, 3, 6)):
+            resid, direction = stream(rng, *shape)
+            with pytest.raises(ValueError):
+                learner.ablate_direction(resid, 0 * direction)

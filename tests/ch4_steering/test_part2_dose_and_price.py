@@ -182,162 +182,6 @@ class TestDoseResponse:
                 learner.dose_response(never, coefficients)
 
 
-def random_logits(rng, batch, d_vocab, dtype=torch.float32):
-    """Logits of a base and of a steered model, of which neither is anywhere near uniform."""
-    base = 2 * torch.randn(batch, d_vocab, generator=rng, dtype=dtype)
-    return base, base + 1.5 * torch.randn(batch, d_vocab, generator=rng, dtype=dtype) + 3
-
-
-def log_odds(*rows):
-    return torch.tensor(rows).log()
-
-
-@exercise("kl_divergence")
-class TestKlDivergence:
-    def test_by_hand(self, learner):
-        """½, ½ against ¼, ¾ costs ½ log(4/3) nats, and the other way round ¾ log 3 − log 2"""
-        half, quarter = log_odds((1.0, 1.0)), log_odds((1.0, 3.0))
-        received = learner.kl_divergence(half, quarter)
-        assert_close(received, torch.tensor([math.log(4 / 3) / 2]), what="KL(½, ½ ‖ ¼, ¾)")
-        received = learner.kl_divergence(quarter, half)
-        assert_close(received, torch.tensor([0.75 * math.log(3) - math.log(2)]), what="KL(¼, ¾ ‖ ½, ½)")
-
-    def test_each_text(self, learner):
-        """one divergence for each text, that of its own two rows"""
-        base = log_odds((1.0, 1.0, 2.0), (1.0, 1.0, 2.0), (1.0, 2.0, 1.0))
-        steered = log_odds((1.0, 1.0, 2.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0))
-        # ¼ log(¼ / ½) + ½ log(½ / ¼) = ¼ log 2, twice.
-        expected = torch.tensor([0.0, math.log(2) / 4, math.log(2) / 4])
-        assert_close(learner.kl_divergence(base, steered), expected, atol=1e-5)
-
-    @hidden
-    def test_agrees_with_scipy(self, learner, rng):
-        """agrees with scipy's relative entropy, for few and many texts and tokens, in float32 and float64"""
-        for batch, d_vocab, dtype in ((1, 2, torch.float64), (6, 5, torch.float32), (3, 400, torch.float32)):
-            base, steered = random_logits(rng, batch, d_vocab, dtype)
-            p, q = (torch.tensor(log_softmax(each.double(), axis=-1)).exp() for each in (base, steered))
-            expected = torch.tensor(rel_entr(p.numpy(), q.numpy()).sum(axis=-1))
-            received = learner.kl_divergence(base, steered)
-            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"{batch} texts, {d_vocab} tokens")
-
-    def test_no_change_no_price(self, learner, rng):
-        """equal logits cost nothing, nor does a constant added to all of a text's logits; any other change costs"""
-        base, other = random_logits(rng, 5, 8)
-        assert_close(
-            learner.kl_divergence(base, base.clone()), torch.zeros(5), atol=1e-5, what="equal logits"
-        )
-        received = learner.kl_divergence(base, base + torch.arange(5.0)[:, None])
-        assert_close(received, torch.zeros(5), atol=1e-5, what="with a constant added to each text")
-        received = learner.kl_divergence(torch.zeros(5, 8), other)
-        assert bool((received > 0.01).all()), f"expected positive divergences, received {received.tolist()}"
-
-    def test_constants(self, learner, rng):
-        """constants added to the logits change nothing: hundreds in float32, a billion in float64"""
-        for dtype, constants in ((torch.float32, (128.0, -256.0)), (torch.float64, (2.0**30, -(2.0**30)))):
-            # In steps of 1/64, so that adding the constant rounds nothing.
-            base, steered = ((64 * each).round() / 64 for each in random_logits(rng, 4, 6, dtype))
-            expected = learner.kl_divergence(base, steered).double()
-            for first, second in (constants, (constants[0], 0.0), (0.0, constants[0])):
-                received = learner.kl_divergence(base + first, steered + second)
-                what = f"with {first:g} added to the base's logits and {second:g} to the others"
-                assert_close(received, expected, rtol=1e-3, atol=1e-4, what=what)
-
-    def test_large_logits(self, learner, rng):
-        """logits that differ by hundreds and thousands are no trouble: the logarithm of a tiny probability is finite"""
-        even, sure = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, -2000.0]])
-        for gap in (200, 2000):
-            received = learner.kl_divergence(even, torch.tensor([[0.0, -float(gap)]]))
-            expected = torch.tensor([gap / 2 - math.log(2)])
-            assert_close(received, expected, what=f"(0, 0) against (0, −{gap})")
-        received = learner.kl_divergence(sure, even)
-        assert_close(received, torch.tensor([math.log(2)]), what="(0, −2000) against (0, 0)")
-        base, steered = (500 * each for each in random_logits(rng, 4, 9))
-        log_p, log_q = (torch.tensor(log_softmax(each.double(), axis=-1)) for each in (base, steered))
-        expected = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-        received = learner.kl_divergence(base, steered)
-        assert_close(received, expected, rtol=1e-3, atol=1e-2, what="random logits times 500")
-
-    def test_small_change(self, learner, rng):
-        """a small change costs half the variance of the logits' changes under the base model"""
-        base, _ = random_logits(rng, 5, 12, torch.float64)
-        change = 1e-4 * torch.randn(5, 12, generator=rng, dtype=torch.float64)
-        p = torch.tensor(log_softmax(base, axis=-1)).exp()
-        mean = (p * change).sum(dim=-1, keepdim=True)
-        expected = (p * (change - mean) ** 2).sum(dim=-1) / 2
-        received = learner.kl_divergence(base, base + change)
-        assert_close(received * 1e8, expected * 1e8, rtol=0.02, atol=1e-4, what="divergence times 10⁸")
-
-    def test_independent_parts_add(self, learner, rng):
-        """for pairs of independent tokens the divergences of the two add up"""
-        first, second = random_logits(rng, 3, 4), random_logits(rng, 3, 5)
-        both = [(a[:, :, None] + b[:, None, :]).flatten(1) for a, b in zip(first, second, strict=True)]
-        expected = learner.kl_divergence(*first).double() + learner.kl_divergence(*second).double()
-        assert_close(learner.kl_divergence(*both), expected, rtol=1e-3, atol=1e-4, what="divergence of pairs")
-
-    def test_order(self, learner, rng):
-        """the order of tokens does not matter, and texts in another order give their divergences in that order"""
-        base, steered = random_logits(rng, 6, 7)
-        expected = learner.kl_divergence(base, steered).double()
-        tokens, texts = torch.randperm(7, generator=rng), torch.randperm(6, generator=rng)
-        received = learner.kl_divergence(base[:, tokens], steered[:, tokens])
-        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="tokens in another order")
-        received = learner.kl_divergence(base[texts], steered[texts])
-        assert_close(received, expected[texts], rtol=1e-3, atol=1e-4, what="texts in another order")
-
-    def test_masked_in_base(self, learner, rng):
-        """a token that the base model excludes (−inf) adds nothing, whether the steered model excludes it or not"""
-        never_second = torch.tensor([[0.0, -torch.inf]])
-        received = learner.kl_divergence(never_second, torch.zeros(1, 2))
-        assert_close(received, torch.tensor([math.log(2)]), what="(0, −inf) against (0, 0)")
-        received = learner.kl_divergence(never_second, never_second.clone())
-        assert_close(received, torch.zeros(1), what="(0, −inf) against (0, −inf)")
-        base, steered = random_logits(rng, 3, 6)
-        expected = learner.kl_divergence(base[:, :4], steered[:, :4]).double()
-        for logits in (base, steered):
-            logits[:, 4:] = -torch.inf
-        received = learner.kl_divergence(base, steered)
-        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="two of six tokens excluded by both")
-
-    def test_masked_in_steered(self, learner, rng):
-        """a token that only the steered model excludes makes its text's divergence infinite, and no other's"""
-        base, steered = random_logits(rng, 4, 5)
-        expected = learner.kl_divergence(base, steered).double()
-        base[1], steered[1] = torch.zeros(5), torch.zeros(5)
-        steered[1, 3] = -torch.inf
-        expected[1] = torch.inf
-        received = learner.kl_divergence(base, steered)
-        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="with −inf in text 1")
-
-    def test_nan_stays(self, learner, rng):
-        """a NaN logit makes its text's divergence NaN, never 0, and leaves the other texts alone"""
-        for name, model in (("steered", 1), ("base", 0)):
-            for spoiled in (torch.full((5,), torch.nan), torch.tensor([0.0, torch.nan, 0.0, 0.0, 0.0])):
-                logits = random_logits(rng, 3, 5)
-                expected = learner.kl_divergence(*logits).double()
-                logits[model][1] = spoiled
-                received = learner.kl_divergence(*logits)
-                others = torch.tensor([0, 2])
-                assert_close(received[others], expected[others], rtol=1e-3, atol=1e-4, what="other texts")
-                assert bool(received[1].isnan()), (
-                    f"NaN in the {name} model's logits: expected NaN, received {float(received[1]):.6g}"
-                )
-
-    def test_arguments_unchanged(self, learner, rng):
-        """leaves the logits as they were"""
-        base, steered = random_logits(rng, 4, 6)
-        base[0, 0] = steered[0, 0] = steered[1, 2] = -torch.inf
-        before = base.clone(), steered.clone()
-        learner.kl_divergence(base, steered)
-        assert_close((base, steered), before, what="logits after the call")
-
-    def test_different_shapes(self, learner, rng):
-        """raises ValueError for another number of texts or of tokens, also where one would be broadcast"""
-        for one, other in (((3, 5), (4, 5)), ((3, 5), (3, 4)), ((1, 5), (3, 5)), ((3, 1), (3, 5))):
-            for shapes in ((one, other), (other, one)):
-                with pytest.raises(ValueError):
-                    learner.kl_divergence(*(torch.randn(*shape, generator=rng) for shape in shapes))
-
-
 class Spy:
     """An effect that remembers the directions it was given and what it said, until `close`.
 
@@ -645,3 +489,159 @@ class TestSteerability:
                 slopes[rows] = value
                 with pytest.raises(ValueError):
                     learner.steerability(slopes)
+
+
+def random_logits(rng, batch, d_vocab, dtype=torch.float32):
+    """Logits of a base and of a steered model, of which neither is anywhere near uniform."""
+    base = 2 * torch.randn(batch, d_vocab, generator=rng, dtype=dtype)
+    return base, base + 1.5 * torch.randn(batch, d_vocab, generator=rng, dtype=dtype) + 3
+
+
+def log_odds(*rows):
+    return torch.tensor(rows).log()
+
+
+@exercise("kl_divergence")
+class TestKlDivergence:
+    def test_by_hand(self, learner):
+        """½, ½ against ¼, ¾ costs ½ log(4/3) nats, and the other way round ¾ log 3 − log 2"""
+        half, quarter = log_odds((1.0, 1.0)), log_odds((1.0, 3.0))
+        received = learner.kl_divergence(half, quarter)
+        assert_close(received, torch.tensor([math.log(4 / 3) / 2]), what="KL(½, ½ ‖ ¼, ¾)")
+        received = learner.kl_divergence(quarter, half)
+        assert_close(received, torch.tensor([0.75 * math.log(3) - math.log(2)]), what="KL(¼, ¾ ‖ ½, ½)")
+
+    def test_each_text(self, learner):
+        """one divergence for each text, that of its own two rows"""
+        base = log_odds((1.0, 1.0, 2.0), (1.0, 1.0, 2.0), (1.0, 2.0, 1.0))
+        steered = log_odds((1.0, 1.0, 2.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0))
+        # ¼ log(¼ / ½) + ½ log(½ / ¼) = ¼ log 2, twice.
+        expected = torch.tensor([0.0, math.log(2) / 4, math.log(2) / 4])
+        assert_close(learner.kl_divergence(base, steered), expected, atol=1e-5)
+
+    @hidden
+    def test_agrees_with_scipy(self, learner, rng):
+        """agrees with scipy's relative entropy, for few and many texts and tokens, in float32 and float64"""
+        for batch, d_vocab, dtype in ((1, 2, torch.float64), (6, 5, torch.float32), (3, 400, torch.float32)):
+            base, steered = random_logits(rng, batch, d_vocab, dtype)
+            p, q = (torch.tensor(log_softmax(each.double(), axis=-1)).exp() for each in (base, steered))
+            expected = torch.tensor(rel_entr(p.numpy(), q.numpy()).sum(axis=-1))
+            received = learner.kl_divergence(base, steered)
+            assert_close(received, expected, rtol=1e-3, atol=1e-4, what=f"{batch} texts, {d_vocab} tokens")
+
+    def test_no_change_no_price(self, learner, rng):
+        """equal logits cost nothing, nor does a constant added to all of a text's logits; any other change costs"""
+        base, other = random_logits(rng, 5, 8)
+        assert_close(
+            learner.kl_divergence(base, base.clone()), torch.zeros(5), atol=1e-5, what="equal logits"
+        )
+        received = learner.kl_divergence(base, base + torch.arange(5.0)[:, None])
+        assert_close(received, torch.zeros(5), atol=1e-5, what="with a constant added to each text")
+        received = learner.kl_divergence(torch.zeros(5, 8), other)
+        assert bool((received > 0.01).all()), f"expected positive divergences, received {received.tolist()}"
+
+    def test_constants(self, learner, rng):
+        """constants added to the logits change nothing: hundreds in float32, a billion in float64"""
+        for dtype, constants in ((torch.float32, (128.0, -256.0)), (torch.float64, (2.0**30, -(2.0**30)))):
+            # In steps of 1/64, so that adding the constant rounds nothing.
+            base, steered = ((64 * each).round() / 64 for each in random_logits(rng, 4, 6, dtype))
+            expected = learner.kl_divergence(base, steered).double()
+            for first, second in (constants, (constants[0], 0.0), (0.0, constants[0])):
+                received = learner.kl_divergence(base + first, steered + second)
+                what = f"with {first:g} added to the base's logits and {second:g} to the others"
+                assert_close(received, expected, rtol=1e-3, atol=1e-4, what=what)
+
+    def test_large_logits(self, learner, rng):
+        """logits that differ by hundreds and thousands are no trouble: the logarithm of a tiny probability is finite"""
+        even, sure = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, -2000.0]])
+        for gap in (200, 2000):
+            received = learner.kl_divergence(even, torch.tensor([[0.0, -float(gap)]]))
+            expected = torch.tensor([gap / 2 - math.log(2)])
+            assert_close(received, expected, what=f"(0, 0) against (0, −{gap})")
+        received = learner.kl_divergence(sure, even)
+        assert_close(received, torch.tensor([math.log(2)]), what="(0, −2000) against (0, 0)")
+        base, steered = (500 * each for each in random_logits(rng, 4, 9))
+        log_p, log_q = (torch.tensor(log_softmax(each.double(), axis=-1)) for each in (base, steered))
+        expected = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+        received = learner.kl_divergence(base, steered)
+        assert_close(received, expected, rtol=1e-3, atol=1e-2, what="random logits times 500")
+
+    def test_small_change(self, learner, rng):
+        """a small change costs half the variance of the logits' changes under the base model"""
+        base, _ = random_logits(rng, 5, 12, torch.float64)
+        change = 1e-4 * torch.randn(5, 12, generator=rng, dtype=torch.float64)
+        p = torch.tensor(log_softmax(base, axis=-1)).exp()
+        mean = (p * change).sum(dim=-1, keepdim=True)
+        expected = (p * (change - mean) ** 2).sum(dim=-1) / 2
+        received = learner.kl_divergence(base, base + change)
+        assert_close(received * 1e8, expected * 1e8, rtol=0.02, atol=1e-4, what="divergence times 10⁸")
+
+    def test_independent_parts_add(self, learner, rng):
+        """for pairs of independent tokens the divergences of the two add up"""
+        first, second = random_logits(rng, 3, 4), random_logits(rng, 3, 5)
+        both = [(a[:, :, None] + b[:, None, :]).flatten(1) for a, b in zip(first, second, strict=True)]
+        expected = learner.kl_divergence(*first).double() + learner.kl_divergence(*second).double()
+        assert_close(learner.kl_divergence(*both), expected, rtol=1e-3, atol=1e-4, what="divergence of pairs")
+
+    def test_order(self, learner, rng):
+        """the order of tokens does not matter, and texts in another order give their divergences in that order"""
+        base, steered = random_logits(rng, 6, 7)
+        expected = learner.kl_divergence(base, steered).double()
+        tokens, texts = torch.randperm(7, generator=rng), torch.randperm(6, generator=rng)
+        received = learner.kl_divergence(base[:, tokens], steered[:, tokens])
+        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="tokens in another order")
+        received = learner.kl_divergence(base[texts], steered[texts])
+        assert_close(received, expected[texts], rtol=1e-3, atol=1e-4, what="texts in another order")
+
+    def test_masked_in_base(self, learner, rng):
+        """a token that the base model excludes (−inf) adds nothing, whether the steered model excludes it or not"""
+        never_second = torch.tensor([[0.0, -torch.inf]])
+        received = learner.kl_divergence(never_second, torch.zeros(1, 2))
+        assert_close(received, torch.tensor([math.log(2)]), what="(0, −inf) against (0, 0)")
+        received = learner.kl_divergence(never_second, never_second.clone())
+        assert_close(received, torch.zeros(1), what="(0, −inf) against (0, −inf)")
+        base, steered = random_logits(rng, 3, 6)
+        expected = learner.kl_divergence(base[:, :4], steered[:, :4]).double()
+        for logits in (base, steered):
+            logits[:, 4:] = -torch.inf
+        received = learner.kl_divergence(base, steered)
+        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="two of six tokens excluded by both")
+
+    def test_masked_in_steered(self, learner, rng):
+        """a token that only the steered model excludes makes its text's divergence infinite, and no other's"""
+        base, steered = random_logits(rng, 4, 5)
+        expected = learner.kl_divergence(base, steered).double()
+        base[1], steered[1] = torch.zeros(5), torch.zeros(5)
+        steered[1, 3] = -torch.inf
+        expected[1] = torch.inf
+        received = learner.kl_divergence(base, steered)
+        assert_close(received, expected, rtol=1e-3, atol=1e-4, what="with −inf in text 1")
+
+    def test_nan_stays(self, learner, rng):
+        """a NaN logit makes its text's divergence NaN, never 0, and leaves the other texts alone"""
+        for name, model in (("steered", 1), ("base", 0)):
+            for spoiled in (torch.full((5,), torch.nan), torch.tensor([0.0, torch.nan, 0.0, 0.0, 0.0])):
+                logits = random_logits(rng, 3, 5)
+                expected = learner.kl_divergence(*logits).double()
+                logits[model][1] = spoiled
+                received = learner.kl_divergence(*logits)
+                others = torch.tensor([0, 2])
+                assert_close(received[others], expected[others], rtol=1e-3, atol=1e-4, what="other texts")
+                assert bool(received[1].isnan()), (
+                    f"NaN in the {name} model's logits: expected NaN, received {float(received[1]):.6g}"
+                )
+
+    def test_arguments_unchanged(self, learner, rng):
+        """leaves the logits as they were"""
+        base, steered = random_logits(rng, 4, 6)
+        base[0, 0] = steered[0, 0] = steered[1, 2] = -torch.inf
+        before = base.clone(), steered.clone()
+        learner.kl_divergence(base, steered)
+        assert_close((base, steered), before, what="logits after the call")
+
+    def test_different_shapes(self, learner, rng):
+        """raises ValueError for another number of texts or of tokens, also where one would be broadcast"""
+        for one, other in (((3, 5), (4, 5)), ((3, 5), (3, 4)), ((1, 5), (3, 5)), ((3, 1), (3, 5))):
+            for shapes in ((one, other), (other, one)):
+                with pytest.raises(ValueError):
+                    learner.kl_divergence(*(torch.randn(*shape, generator=rng) for shape in shapes))

@@ -1,5 +1,7 @@
 """Every lesson keeps the course's promises: its reference passes, its mistakes do not, its notebooks are current."""
 
+import re
+
 import pytest
 
 from utils.course.diagnosis import diagnose
@@ -94,11 +96,10 @@ def test_reference_passes_isolated(lesson):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolated", [False, True], ids=["live", "isolated"])
 @per_lesson
-def test_stubs_fail_as_they_should(lesson, isolated):
+def test_stubs_fail_as_they_should(lesson):
     submission = read_submission(lesson.exercise_notebook)
-    for report in check_lesson(lesson, submission, isolated):
+    for report in check_lesson(lesson, submission):
         assert {result.outcome for result in report.results} == {"error"}
         assert {result.message for result in report.results} == {f"{report.exercise} is yours to write"}
         assert report.diagnosis is None
@@ -125,6 +126,13 @@ def test_mistakes_fail_isolated(lesson):
 @per_lesson
 def test_notebooks_are_up_to_date(lesson):
     assert problems(lesson) == []
+
+
+@per_lesson
+def test_checks_are_in_the_order_of_the_lesson(lesson):
+    """ "Next: …" after an exercise names the one that comes next in the notebook."""
+    called = re.findall(r"^check\((\w+)\)", lesson.source.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [exercise.name for exercise in lesson.exercises()] == called
 
 
 @per_lesson

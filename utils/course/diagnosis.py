@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from utils.course import resources, wire
@@ -38,11 +39,15 @@ def diagnose(lesson: Lesson, exercise: str, results: Sequence[CheckResult]) -> D
     mistakes = lesson.answers("mistake", exercise)
     reference = lesson.reference_namespace()
     with one_thread():
-        truth = list(_replay(recordings, reference))
+        replies = iter(list(_replay(recordings, reference)))
+        found = [(each, list(islice(replies, len(each.calls)))) for each in recordings]
+        # The checks that found a wrong value come first: most mistakes differ from the learner there, and are out.
+        found.sort(key=lambda pair: not any(reply.is_value and not reply.agrees for reply in pair[1]))
+        ordered, truth = [each for each, _ in found], [reply for _, some in found for reply in some]
         wrong = [replayed for replayed in truth if not replayed.agrees]
         near = None
         for name, mistake in mistakes.items() if wrong else ():
-            missed = _calls_missed(recordings, {**reference, exercise: mistake}, truth)
+            missed = _calls_missed(ordered, {**reference, exercise: mistake}, truth)
             if missed == 0:
                 return Diagnosis(name, _text(mistake))
             if missed is not None and near is None and any(replayed.is_value for replayed in wrong):

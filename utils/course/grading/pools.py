@@ -64,6 +64,8 @@ def _enter(lifeline: Any) -> None:
     """The first thing that a grading process does."""
     # ctrl-C at the terminal reaches all processes; the coordinator decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
@@ -77,6 +79,9 @@ def _end_with(lifeline: Any) -> None:
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 child.kill()
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        # With all of its group at once: a child that is being started just now escapes the list above.
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 
 
