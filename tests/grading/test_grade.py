@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -320,13 +321,16 @@ def test_whoever_ends_the_grader_costs_only_that_result(homework, submissions):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be looked for")
-def test_a_pool_leaves_nobody_behind():
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.1])
+def test_a_pool_leaves_nobody_behind(moment):
+    """Also where it is closed while a child is being started."""
     import psutil
 
     pool = LocalPool(1)
     assert pool.submit(os.getpid).result() != os.getpid()
     worker = psutil.Process(pool.submit(os.getpid).result())
     pool.submit(os.system, "sleep 3600")
+    time.sleep(moment)
     pool.close()
     _, alive = psutil.wait_procs([worker], timeout=10)
     assert not alive
