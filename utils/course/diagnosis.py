@@ -4,7 +4,6 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from utils.course import resources, wire
@@ -39,11 +38,10 @@ def diagnose(lesson: Lesson, exercise: str, results: Sequence[CheckResult]) -> D
     mistakes = lesson.answers("mistake", exercise)
     reference = lesson.reference_namespace()
     with one_thread():
-        replies = iter(list(_replay(recordings, reference)))
-        found = [(each, list(islice(replies, len(each.calls)))) for each in recordings]
-        # The checks that found a wrong value come first: most mistakes differ from the learner there, and are out.
-        found.sort(key=lambda pair: not any(reply.is_value and not reply.agrees for reply in pair[1]))
-        ordered, truth = [each for each, _ in found], [reply for _, some in found for reply in some]
+        # Most mistakes differ from the learner in a check that failed, and are out: those checks come first.
+        failed_first = sorted(results, key=lambda each: each.outcome == "passed")
+        ordered = [result.recording for result in failed_first if result.recording.calls]
+        truth = list(_replay(ordered, reference))
         wrong = [replayed for replayed in truth if not replayed.agrees]
         near = None
         for name, mistake in mistakes.items() if wrong else ():
