@@ -1,6 +1,6 @@
 """How probable a model finds a text after another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,10 +33,7 @@ def continuation_log_probs(
         raise ValueError(f"text {empty[0]}: at least one token must stand before, and one must follow")
     whole = [[*first, *second] for first, second in zip(before, after, strict=True)]
     found = torch.zeros(len(whole))
-    # Texts of similar length share a batch. Padding on the right changes nothing before it.
-    order = sorted(range(len(whole)), key=lambda i: len(whole[i]))
-    for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
-        rows = order[start : start + _BATCH]
+    for rows in _batches(whole):
         places = [torch.arange(len(before[i]), len(whole[i])) - 1 for i in rows]
         logits = _logits(model, [whole[i] for i in rows], places)
         for i, row in zip(rows, logits, strict=True):
@@ -60,9 +57,7 @@ def next_token_log_probs(
         raise ValueError(f"text {empty[0]}: at least one token must stand before")
     chosen = torch.tensor([list(ids) for ids in candidates])
     found = torch.zeros(chosen.shape)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
-        rows = order[start : start + _BATCH]
+    for rows in _batches(texts):
         last = [torch.tensor([len(texts[i]) - 1]) for i in rows]
         logits = torch.cat(_logits(model, [texts[i] for i in rows], last))
         found[rows] = logits.log_softmax(dim=-1).gather(1, chosen[rows])
@@ -76,28 +71,28 @@ def option_log_probs(
     """The log-probability in nats of each of a text's options as its continuation. What stands before is run once.
 
     before: token ids, two at least, without padding. options: for each text equally many lists of token ids.
-    Raises ValueError where the two differ in number, too little stands before, or an option is empty.
+    Raises ValueError where the two differ in number, too little stands before, an option is empty, or one text has more
+    options than another.
     """
     if len(before) != len(options):
         raise ValueError(f"{len(before)} texts before, {len(options)} lists of options: each needs the other")
     for i, (ids, given) in enumerate(zip(before, options, strict=True)):
         if len(ids) < 2 or not all(map(len, given)):
             raise ValueError(f"text {i}: two tokens at least must stand before, and one must follow")
-    found = torch.zeros(len(before), len(options[0]) if options else 0)
-    order = sorted(range(len(before)), key=lambda i: len(before[i]))
-    for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
-        rows = order[start : start + _BATCH]
+    if len(numbers := {len(given) for given in options}) > 1:
+        raise ValueError(f"texts with {min(numbers)} and with {max(numbers)} options: all need equally many")
+    found = torch.zeros(len(before), max(numbers, default=0))
+    for rows in _batches(before):
         prefixes = Prefixes(model, [before[i][:-1] for i in rows])
         for option in range(found.shape[1]):
             after = [torch.tensor(options[i][option]) for i in rows]
-            # Padding on the right changes nothing before it.
             whole = [
                 torch.cat([torch.tensor(before[i][-1:]), each]) for i, each in zip(rows, after, strict=True)
             ]
             ids = pad_sequence(whole, batch_first=True)
             log_p = prefixes.logits(ids[:, :-1]).log_softmax(dim=-1).gather(2, ids[:, 1:, None])[:, :, 0]
             kept = torch.arange(log_p.shape[1]) < torch.tensor([[len(each)] for each in after])
-            found[rows, option] = (log_p * kept).sum(dim=1)
+            found[rows, option] = log_p.where(kept, 0).sum(dim=1)
     return found
 
 
@@ -110,6 +105,14 @@ def word_tokens(tokenizer: Any, words: Iterable[str]) -> list[int]:
     if not (single := sorted({ids[0] for ids in encoded if len(ids) == 1})):
         raise ValueError(f"none of {len(encoded)} words is a single token of this model")
     return single
+
+
+def _batches(texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """The numbers of those texts that share a batch: they are of similar length. Padding on the right, where they are
+    not, changes nothing before it."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for start in tqdm(range(0, len(order), _BATCH), desc="log-probabilities", leave=False):
+        yield order[start : start + _BATCH]
 
 
 def _logits(

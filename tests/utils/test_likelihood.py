@@ -93,6 +93,7 @@ def test_options_are_continuations(model):
         ([[1, 2]], [], "1 texts before, 0 lists"),
         ([[1]], [[[2]]], "text 0"),
         ([[1, 2]], [[[2], []]], "text 0"),
+        ([[1, 2], [3, 4]], [[[5]], [[6], [7]]], "texts with 1 and with 2 options"),
     ],
 )
 def test_refuses_options_that_cannot_follow(model, before, options, message):
