@@ -17,7 +17,7 @@ from utils.course.transports import LiveTransport
 
 MISTAKES_AN_EXERCISE = 5
 # A sample of what `python -m utils.course prove` tries.
-SEEDS = range(1, 4)
+SEEDS = range(1, 11)
 
 LESSONS = all_lessons()
 EXERCISES = [(lesson, exercise) for lesson in LESSONS for exercise in lesson.exercises()]
@@ -96,10 +96,11 @@ def test_reference_passes_isolated(lesson):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("isolated", [False, True], ids=["live", "isolated"])
 @per_lesson
-def test_stubs_fail_as_they_should(lesson):
+def test_stubs_fail_as_they_should(lesson, isolated):
     submission = read_submission(lesson.exercise_notebook)
-    for report in check_lesson(lesson, submission):
+    for report in check_lesson(lesson, submission, isolated):
         assert {result.outcome for result in report.results} == {"error"}
         assert {result.message for result in report.results} == {f"{report.exercise} is yours to write"}
         assert report.diagnosis is None
