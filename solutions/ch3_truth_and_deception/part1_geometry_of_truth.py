@@ -10,7 +10,7 @@
 # * ask a probe about other subjects and about negations, and read the table of who transfers to whom;
 # * split one direction that fails on "not" into two, one for truth and one that turns around with polarity.
 #
-# Time: 75 minutes with the exercises. The machine needs three minutes on two CPU cores, and 2 GB of memory.
+# Time: 75 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 from collections.abc import Callable

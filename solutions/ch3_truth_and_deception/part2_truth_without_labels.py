@@ -11,7 +11,7 @@
 #   probe;
 # * break it on purpose, with a word that has nothing to do with truth.
 #
-# Time: 75 minutes with the exercises. The machine needs three minutes on two CPU cores, and 2 GB of memory.
+# Time: 75 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np

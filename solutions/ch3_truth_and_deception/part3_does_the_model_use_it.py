@@ -11,7 +11,7 @@
 # * compare directions at equal norm with a band of random ones, in both senses;
 # * say why the direction that *predicts* best need not be one that the model *uses*.
 #
-# Time: 65 minutes with the exercises. The machine needs two and a half minutes on two CPU cores, and 3 GB of memory.
+# Time: 65 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 3 GB of memory.
 
 # %%
 from collections.abc import Callable

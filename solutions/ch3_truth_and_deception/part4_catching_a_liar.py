@@ -12,7 +12,7 @@
 # * say what the probe reads: the intention, the trigger, or merely a false sentence;
 # * spend a costly judge only where the probe is unsure, and ask "will I be right?" before there is an answer.
 #
-# Time: 100 minutes with the exercises. The machine needs three and a half minutes on two CPU cores, and 2 GB of memory.
+# Time: 100 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 from collections.abc import Callable

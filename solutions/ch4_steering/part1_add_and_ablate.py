@@ -11,7 +11,7 @@
 # * give directions of different origin one length, in units of the stream that they are added to;
 # * let a model generate while it is steered, and leave it behind as it was.
 #
-# Time: 60 minutes with the exercises. The machine needs two minutes on two CPU cores, and 2 GB of memory.
+# Time: 60 minutes with the exercises. The machine needs about two minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import numpy as np

@@ -10,7 +10,7 @@
 # * put a band of random directions of the same norm around an effect;
 # * look behind a mean, at the examples that move the wrong way.
 #
-# Time: 65 minutes with the exercises. The machine needs three minutes on two CPU cores, and 2 GB of memory.
+# Time: 65 minutes with the exercises. The machine needs about three minutes on two CPU cores, and 2 GB of memory.
 
 # %%
 import re

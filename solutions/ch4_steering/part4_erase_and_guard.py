@@ -533,9 +533,9 @@ for name, each in erasers.items():
 
 # %% [markdown]
 # LEACE moves them by three times as much as the difference of means. Its promise is about the *fitted* rows: the
-# stream at " was" after reviews, of which 160 estimate a covariance in 576 dimensions. To cut along the classes it reads the
-# stream along $\Sigma^+\delta$, and what that is on other text nobody has asked. An orthogonal projection cannot do
-# such a thing: it never makes a vector longer. (Sixteen random directions move the stream further, and cost less:
+# stream at " was" after reviews, of which 160 estimate a covariance in 576 dimensions. To cut along the classes it
+# reads the stream along $\Sigma^+\delta$, and what that is on other text nobody has asked. An orthogonal projection
+# cannot do such a thing: it never makes a vector longer. (Sixteen random directions move the stream further, and cost less:
 # where one is moved to matters as well.) The package of Belrose et al. shrinks the covariance, which should help;
 # try it.
 
@@ -780,11 +780,10 @@ for layer in tqdm(LATE, desc="layers", leave=False):
             hooks = guard(layer, fraction * push_at(layer, name))
             swept[name, layer, fraction] = [truthful("choosing", kind, hooks()).estimate for kind in PROMPTS]
 best_layer = LATE[int(np.argmax([each.estimate for each in watched]))]
-best: dict[str, tuple[int, float]] = {}
+best: dict[str, float] = {}
 for name in ("instructed", "trigger"):
-    options = [(best_layer, fraction) for fraction in FRACTIONS]
-    best[name] = max(options, key=lambda option, name=name: sum(swept[name, *option]))
-    print(f"{name}: block {best_layer}, {best[name][1]:g} of the stream's norm")
+    best[name] = max(FRACTIONS, key=lambda fraction, name=name: sum(swept[name, best_layer, fraction]))
+    print(f"{name}: block {best_layer}, {best[name]:g} of the stream's norm")
 
 # %%
 guarded_best = {
@@ -814,8 +813,8 @@ layer_sweep(
 # %% [markdown]
 # And the report, on questions that have played no part. The price is paid on honest prompts: answers that were
 # right, and KL of the deciding token's distribution. Controls: the same steering *always*; and twenty random
-# directions as long as the trigger's push, under the same guard. **Expect** the guard to spare the honest prompts. And the
-# lies?
+# directions as long as the trigger's push, under the same guard. **Expect** the guard to spare the honest prompts. And
+# the lies?
 
 # %%
 honest_log_p = answers("reporting", "honest")[1].log_softmax(dim=-1)
@@ -828,19 +827,18 @@ def outcome(hooks: Callable[[], Hooks]) -> tuple[Interval, Interval, float]:
     return truthful("reporting", "trigger", hooks()), truthful("reporting", "honest", hooks()), kl
 
 
-pushes = {name: (layer, fraction * push_at(layer, name)) for name, (layer, fraction) in best.items()}
+pushes = {name: fraction * push_at(best_layer, name) for name, fraction in best.items()}
 outcomes = {"no guard": outcome(lambda: [])}
-for name, (layer, push) in pushes.items():
+for name, push in pushes.items():
     outcomes |= {
-        f"{name}, guarded": outcome(guard(layer, push)),
-        f"{name}, always": outcome(always(layer, push)),
+        f"{name}, guarded": outcome(guard(best_layer, push)),
+        f"{name}, always": outcome(always(best_layer, push)),
     }
-layer, push = pushes["trigger"]
 drawn = F.normalize(
-    torch.randn(sample_size(20, 2), len(push), generator=torch.Generator().manual_seed(0)), dim=1
+    torch.randn(sample_size(20, 2), liar.cfg.d_model, generator=torch.Generator().manual_seed(0)), dim=1
 )
 at_random = [
-    truthful("reporting", "trigger", guard(layer, push.norm() * each)()).estimate
+    truthful("reporting", "trigger", guard(best_layer, pushes["trigger"].norm() * each)()).estimate
     for each in tqdm(drawn, desc="random", leave=False)
 ]
 print(f"{'':<22}{'truthful, trigger':<24}{'truthful, no trigger':<24}KL, nats")
@@ -853,22 +851,24 @@ print(f"{f'{len(drawn)} random, guarded':<22}{min(at_random):.3f} … {max(at_ra
 # whole stream at these two tokens is replaced, as above. And the replacement always.
 
 # %%
-layer, push = pushes["trigger"]
-scores = {kind: monitors[layer].decision_function(kept["reporting", kind, layer][:, -1]) for kind in PROMPTS}
-fires = {kind: torch.from_numpy(found > limit(layer)) for kind, found in scores.items()}
+scores = {
+    kind: monitors[best_layer].decision_function(kept["reporting", kind, best_layer][:, -1])
+    for kind in PROMPTS
+}
+fires = {kind: torch.from_numpy(found > limit(best_layer)) for kind, found in scores.items()}
 
 
 def replace_where(rows: Bool[Tensor, "question"]) -> Hooks:
     """The stream of the same question without the trigger, in these rows."""
-    there = kept["reporting", "honest", layer]
-    return [(f"blocks.{layer}.hook_out", lambda resid, hook: torch.where(rows[:, None, None], there, resid))]
+    there, point = kept["reporting", "honest", best_layer], f"blocks.{best_layer}.hook_out"
+    return [(point, lambda resid, hook: torch.where(rows[:, None, None], there, resid))]
 
 
 shares = {
     "replaced, guarded": truthful("reporting", "trigger", replace_where(fires["trigger"])),
     "replaced, always": truthful("reporting", "trigger", replace_where(torch.ones_like(fires["trigger"]))),
 }
-print(f"after block {layer}: the monitor's AUROC {monitor_auroc('reporting', layer)}")
+print(f"after block {best_layer}: the monitor's AUROC {monitor_auroc('reporting', best_layer)}")
 for kind, found in fires.items():
     print(f"{kind:<9}fires on {mean_interval(found.float())}")
 for name, found in shares.items():
@@ -914,12 +914,11 @@ shown = {
     for question in guarded["reporting"][: N_SHOWN // 2]
     for kind, prompt in PROMPTS.items()
 }
-layer, push = pushes["instructed"]
 conditions = {
     "no guard": lambda: [],
-    "guarded": guard(layer, push),
-    "always": always(layer, push),
-    "random": always(layer, push.norm() * drawn[0]),
+    "guarded": guard(best_layer, pushes["instructed"]),
+    "always": always(best_layer, pushes["instructed"]),
+    "random": always(best_layer, pushes["instructed"].norm() * drawn[0]),
 }
 written: dict[str, list[str]] = {}
 for name, hooks in tqdm(conditions.items(), desc="writing", leave=False):
